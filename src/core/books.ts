@@ -1,0 +1,58 @@
+// What a source asks of the books, whoever keeps them. The sink implements it, the source uses it, neither knows the other.
+// Every call that writes does so in one transaction under the fence: an instance that was taken over cannot change the books.
+
+import type { FileStamp, GenerationId, GenerationInfo } from './slice.ts';
+
+/** A file as found in the folder: which generations may it be? */
+export interface FileQuery {
+  readonly nameBytes: Uint8Array;
+  readonly ino: bigint;
+}
+
+export interface KnownSlice {
+  readonly start: number;
+  readonly end: number;
+  readonly firstLine: number;
+  readonly lines: number;
+  readonly crc: number;
+  /** Length and hash of the head, for slices that begin below HEAD_BYTES_MAX. */
+  readonly head: { readonly length: number; readonly hash: Uint8Array } | null;
+}
+
+export type FileState = 'reading' | 'done' | 'refused' | 'parked';
+
+/** What the books say of one generation. */
+export interface KnownGeneration {
+  readonly info: GenerationInfo;
+  readonly state: FileState;
+  readonly reason: string | null;
+  /** As written down when it became done, refused or parked; null while it is being read. */
+  readonly ended: { readonly size: number; readonly mtimeNs: bigint; readonly ctimeNs: bigint } | null;
+  /** Committed ranges, by start; not necessarily contiguous. */
+  readonly slices: readonly KnownSlice[];
+  readonly rejected: number;
+  /** Larger = written down later; the newest of several candidates is the current one. */
+  readonly order: number;
+}
+
+export interface EndedFile {
+  readonly info: GenerationInfo;
+  readonly stamp: FileStamp;
+  readonly blankLines: number;
+}
+
+export interface Books {
+  /** All generations of this source that have one of these inodes or names. At most a few hundred queries a call. */
+  find(files: readonly FileQuery[]): Promise<KnownGeneration[]>;
+  /**
+   * Marks files done. Confirms each in the database itself: its committed slices cover [0, stamp.size) without a gap; a file that
+   * is not covered is left as it is and is missing in the answer. The transaction is flushed even under asynchronous commit and
+   * reads the lease, so that after it everything committed before is durable, and a zombie cannot tidy up.
+   * Registers a file that has no row yet (an empty file). Also merges adjacent small slices.
+   */
+  finish(files: readonly EndedFile[]): Promise<ReadonlySet<GenerationId>>;
+  /** Writes down that a file is refused as a whole, or parked in the middle. */
+  end(file: EndedFile, state: 'refused' | 'parked', reason: string): Promise<void>;
+  /** Known under another name or device now, same content: the books follow. */
+  moved(info: GenerationInfo): Promise<void>;
+}
