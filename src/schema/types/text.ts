@@ -17,10 +17,16 @@ export interface TextOptions {
   readonly oneOf?: readonly string[];
 }
 
+export interface TextType extends ColumnType {
+  /** No value that passes is longer; a table that exists needs room for this much (schema/fit.ts). */
+  readonly codePointsMax: number;
+}
+
 /** Text of any content; empty is NULL, never ''. */
-export function text(options: TextOptions = {}): ColumnType {
+export function text(options: TextOptions = {}): TextType {
   const { max = Infinity, oneOf } = options;
   return {
+    codePointsMax: oneOf === undefined ? max : Math.max(...oneOf.map((value) => Array.from(value).length)),
     sql: max === Infinity ? 'character varying' : `character varying(${max})`,
     grammar: grammarOf(options),
     oid: 1043,
