@@ -1,0 +1,231 @@
+// Which database Millrace writes to, and how each of its connections is opened: the configured one (DATABASE_URL or
+// PGHOST), else the embedded server. Not for what is sent over a connection, nor for when to try again.
+import { userInfo } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
+import pg from 'pg';
+import { MillraceError, policyOf } from '../../errors.ts';
+import { closeEmbedded, openEmbedded } from './embedded.ts';
+import type { EmbeddedOptions } from './embedded.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface DatabaseTarget {
+  readonly kind: 'configured' | 'embedded';
+  /** Complete, for `new pg.Client(config)`; holds the password. Changes when an embedded server had to be started again. */
+  readonly client: pg.ClientConfig;
+  /** For people: never holds a password. */
+  readonly describe: string;
+  /** Embedded only: starts the server again if it is gone. `connect` calls it. */
+  readonly revive?: () => Promise<void>;
+}
+
+/** `close` ends an embedded server if this program may (see `closeEmbedded`); close all connections before. */
+export interface ResolvedTarget extends DatabaseTarget {
+  close(): Promise<void>;
+}
+
+export type ConfiguredDatabase = Pick<DatabaseTarget, 'client' | 'describe'>;
+
+const CONNECT_MS_MAX = 10_000;
+const SERVER_VERSION_MIN = 140_000;
+const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'] as const;
+
+/**
+ * What every connection is set to; users' own defaults for their database must not stall or cut a load.
+ * `search_path` stays as the database has it: users' triggers may rest on it, and our SQL qualifies every name.
+ */
+export const SESSION_SETTINGS: Readonly<Record<string, string>> = {
+  application_name: 'millrace',
+  TimeZone: 'UTC',
+  DateStyle: 'ISO', // what pg parses
+  statement_timeout: '0',
+  lock_timeout: '0',
+  // A lane waits for nothing but the server inside a transaction: a minute idle is a dead program's.
+  idle_in_transaction_session_timeout: '60s',
+  // A vanished client is noticed after 25 s; nothing else ends a COPY that waits for it.
+  tcp_keepalives_idle: '10',
+  tcp_keepalives_interval: '5',
+  tcp_keepalives_count: '3',
+  tcp_user_timeout: '25s',
+};
+
+/** Time-outs that are turned off where the server has them, by the version that brought them. */
+const TIMEOUT_SINCE = { idle_session_timeout: 140_000, transaction_timeout: 170_000 } as const;
+
+/**
+ * Decides for a database and makes sure an embedded one runs. A configured one is not contacted here.
+ * @throws {MillraceError} `usage` for a malformed DATABASE_URL, before any I/O; `embedded`
+ */
+export async function resolveTarget(
+  env: Environment,
+  dataFolder: string,
+  options: { keepDatabase: boolean; say?: (line: string) => void },
+): Promise<ResolvedTarget> {
+  const configured = configuredDatabase(env);
+  if (configured !== undefined) return { kind: 'configured', ...configured, close: async () => {} };
+  return embeddedTarget({ dataFolder, keep: options.keepDatabase, ...(options.say && { say: options.say }) });
+}
+
+/** The configured database, or undefined when there is none. Does no I/O. PGPASSWORD alone configures nothing. */
+export function configuredDatabase(env: Environment): ConfiguredDatabase | undefined {
+  if (env['DATABASE_URL']) return databaseOfUrl(env['DATABASE_URL']);
+  if (env['PGHOST']) return databaseOfVariables(env);
+  return undefined;
+}
+
+/**
+ * Opens a connection with the session settings, within 10 s. Its 'error' event has a listener: a terminated backend
+ * shows in the next query instead of ending the process. An embedded server that is gone is started again once.
+ * @throws the error of pg or of the network as it is (`connectPolicy` judges it); `database` when the server is too old
+ */
+export async function connect(target: DatabaseTarget): Promise<pg.Client> {
+  try {
+    return await connectOnce(target.client);
+  } catch (error) {
+    if (target.revive === undefined || connectPolicy(error) !== 'wait') throw error;
+    await target.revive();
+    return connectOnce(target.client);
+  }
+}
+
+/** Whether a failure of `connect` may pass by itself (`wait`: server away or starting) or a person must mend it. */
+export function connectPolicy(error: unknown): 'wait' | 'stop' {
+  if (error instanceof MillraceError) return 'stop';
+  if (error instanceof pg.DatabaseError && error.code !== undefined) {
+    return policyOf({ sqlstate: error.code }, 'connect', '') === 'wait' ? 'wait' : 'stop';
+  }
+  // Network failures carry the name of the system's error (ECONNREFUSED, ENOTFOUND, ...), TLS ones longer names, and
+  // pg's own (no password given, the server has no TLS) none at all.
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return syscall !== undefined || code === 'ETIMEDOUT' || code === 'ECONNRESET' ? 'wait' : 'stop';
+}
+
+/** The sentence for a failure of `connect` that stops the program. */
+export function connectFailed(target: DatabaseTarget, cause: unknown): MillraceError {
+  if (cause instanceof MillraceError) return cause;
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  const wayOut =
+    target.kind === 'configured'
+      ? 'check DATABASE_URL or the PG* variables, and the server'
+      : 'read its server.log';
+  return new MillraceError('database', `cannot use ${target.describe}: ${detail}`, { wayOut, cause });
+}
+
+async function connectOnce(config: pg.ClientConfig): Promise<pg.Client> {
+  const client = new pg.Client(config);
+  let hungUp = false;
+  client.on('end', () => (hungUp = true));
+  // Every loss of the connection also rejects the query under way or the next one, which is where it is handled.
+  client.on('error', () => {});
+  const timer = setTimeout(() => destroy(client), CONNECT_MS_MAX);
+  try {
+    await client.connect();
+    await applySessionSettings(client);
+    return client;
+  } catch (error) {
+    await setImmediate(); // 'end' comes a tick after the rejection
+    throw hungUp && (error as NodeJS.ErrnoException).code === undefined ? noticeLoss(error) : error;
+  } finally {
+    clearTimeout(timer);
+    if (hungUp) destroy(client);
+  }
+}
+
+/** pg gives a lost connection no code ("Connection terminated unexpectedly"): name it, so that no text need be read. */
+function noticeLoss(error: unknown): Error {
+  return Object.assign(error as Error, { code: 'ECONNRESET' });
+}
+
+function destroy(client: pg.Client): void {
+  client.connection.stream.destroy();
+}
+
+/** One round trip, in one transaction of the server's making. Time-outs that younger servers brought are set where known. */
+async function applySessionSettings(client: pg.Client): Promise<void> {
+  const version = "pg_catalog.current_setting('server_version_num')::int";
+  const sets = Object.entries(SESSION_SETTINGS).map(([name, value]) => `SET ${name} = '${value}'`);
+  const younger = Object.entries(TIMEOUT_SINCE).map(
+    ([name, since]) => `SELECT pg_catalog.set_config('${name}', '0', false) WHERE ${version} >= ${since}`,
+  );
+  const text = [`SELECT ${version} AS version`, ...sets, ...younger].join('; ');
+  // Several statements in one message give a list of results, which pg's types do not know.
+  const results = (await client.query(text)) as unknown as pg.QueryResult<{ version: number }>[];
+  const found = results[0]?.rows[0]?.version ?? 0;
+  if (found >= SERVER_VERSION_MIN) return;
+  destroy(client);
+  throw new MillraceError(
+    'database',
+    `the server is PostgreSQL ${Math.floor(found / 10_000)}, and 14 is the oldest that works`,
+    {
+      wayOut: 'use a PostgreSQL from 14 to 18, or none: Millrace brings its own',
+    },
+  );
+}
+
+async function embeddedTarget(options: EmbeddedOptions): Promise<ResolvedTarget> {
+  let { client } = await openEmbedded(options);
+  return {
+    kind: 'embedded',
+    get client() {
+      return client;
+    },
+    describe: `the embedded PostgreSQL in ${options.dataFolder}/postgres`,
+    revive: async () => {
+      ({ client } = await openEmbedded(options));
+    },
+    close: () => closeEmbedded(options),
+  };
+}
+
+function databaseOfUrl(text: string): ConfiguredDatabase {
+  const url = parseUrl(text);
+  if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') {
+    throw badUrl('must begin with postgresql:// or postgres://');
+  }
+  const mode = url.searchParams.get('sslmode');
+  if (mode !== null && !(SSL_MODES as readonly string[]).includes(mode)) {
+    throw badUrl(`has an unknown sslmode; known are ${SSL_MODES.join(', ')}`);
+  }
+  const socket = url.searchParams.get('host');
+  const host = socket === null ? url.host.replace('___DUMMY___', '') : '';
+  const query = socket === null ? '' : `?host=${socket}`;
+  const user = url.username === '' ? '' : `${url.username}@`;
+  return {
+    client: { connectionString: text },
+    describe: `postgresql://${user}${host}${url.pathname}${query}`,
+  };
+}
+
+/** As pg reads it. The parser's own error is not kept as a cause: it holds the whole text, password included. */
+function parseUrl(text: string): URL {
+  const parsed = URL.parse(text) ?? URL.parse(text.replace('@/', '@___DUMMY___/'));
+  if (parsed === null) throw badUrl('is not a URL like postgresql://user:password@host:5432/database');
+  try {
+    for (const part of [parsed.username, parsed.password, parsed.pathname]) decodeURIComponent(part);
+  } catch {
+    throw badUrl('has a % that is not followed by two hexadecimal digits; write %25 for a percent sign');
+  }
+  return parsed;
+}
+
+function badUrl(fault: string): MillraceError {
+  return new MillraceError('usage', `DATABASE_URL: ${fault}`, {
+    wayOut: 'special characters in the password must be percent-encoded, and only one host can be named',
+  });
+}
+
+function databaseOfVariables(env: Environment): ConfiguredDatabase {
+  const port = env['PGPORT'] || '5432';
+  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
+    throw new MillraceError('usage', `PGPORT: must be a port from 1 to 65535, got ${port}`);
+  }
+  const host = env['PGHOST'] ?? '';
+  const user = env['PGUSER'] || userInfo().username;
+  const database = env['PGDATABASE'] || user;
+  const password = env['PGPASSWORD'] ? { password: env['PGPASSWORD'] } : {};
+  const place = host.startsWith('/') ? `/${database}?host=${host}` : `${host}:${port}/${database}`;
+  return {
+    client: { host, port: Number(port), user, database, ...password },
+    describe: `postgresql://${encodeURIComponent(user)}@${place}`,
+  };
+}
