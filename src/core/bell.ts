@@ -2,21 +2,22 @@
 
 export class Bell {
   #rung = false;
-  #wake: (() => void) | null = null;
+  #waiting: PromiseWithResolvers<void> | null = null;
 
+  /** Wakes everyone who waits; with nobody waiting, the next wait returns at once. */
   ring(): void {
-    this.#rung = true;
-    this.#wake?.();
-    this.#wake = null;
+    if (this.#waiting === null) this.#rung = true;
+    this.#waiting?.resolve();
+    this.#waiting = null;
   }
 
-  /** Resolves at the next ring, or at once when it rang since the last wait. One waiter at a time. */
-  async wait(): Promise<void> {
-    if (!this.#rung) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#wake = resolve;
-      await promise;
+  /** Resolves at the next ring, or at once when one went unheard. Look again afterwards: a ring promises nothing. */
+  wait(): Promise<void> {
+    if (this.#rung) {
+      this.#rung = false;
+      return Promise.resolve();
     }
-    this.#rung = false;
+    this.#waiting ??= Promise.withResolvers<void>();
+    return this.#waiting.promise;
   }
 }

@@ -1,0 +1,188 @@
+// Room 4: which rows are new? A cache in front of the unique index, never its judge: it may forget anything at any time and the
+// stored table is the same. Only the verdict DUPLICATE can lose a row, so it alone needs proof: the key's entry must belong to a
+// chunk whose transaction is known to have committed.
+
+import type { AcceptedChunk, ChunkNumber, JudgedChunk } from './chunk.ts';
+import { DUPLICATE, FRESH, UNSURE } from './chunk.ts';
+import { ENTRY_BYTES, KeyTable } from './key-table.ts';
+import type { CommittedSlice, GenerationId } from './slice.ts';
+
+const PARTITION_BITS = 6;
+const PARTITIONS = 1 << PARTITION_BITS;
+const SLOTS_AT_FIRST = 256;
+
+/** Owner of an entry whose row the database refused: never settles, so the next row with that key is unsure. */
+const REFUSED: ChunkNumber = 0;
+
+/** A key belongs to exactly one partition. When `young` is full it becomes `old`, and what was old is forgotten. */
+interface Partition {
+  young: KeyTable;
+  old: KeyTable | null;
+}
+
+export interface DedupOptions {
+  /** Upper bound of the tables' memory; 0 remembers nothing and leaves every row to the index. */
+  readonly memoryBytes: number;
+  /** Random per process: keys that all fall into one slot cannot be prepared in advance. */
+  readonly seed: number;
+}
+
+export class DedupSet {
+  readonly #memoryBytes: number;
+  readonly #seed: number;
+  #partitions: Partition[] = [];
+  #lastNumber: ChunkNumber = 0;
+  /** Chunks that were judged and are not known to be committed. Chunks of parked files stay here for good. */
+  readonly #unsettled = new Set<ChunkNumber>();
+  readonly #suspects = new Set<GenerationId>();
+  #suspectAll = false;
+
+  constructor(options: DedupOptions) {
+    this.#memoryBytes = options.memoryBytes;
+    this.#seed = options.seed | 0;
+    this.clear();
+  }
+
+  /** Keys remembered. */
+  get size(): number {
+    return this.#partitions.reduce((sum, { young, old }) => sum + young.count + (old?.count ?? 0), 0);
+  }
+
+  get bytes(): number {
+    return this.#partitions.reduce((sum, { young, old }) => sum + young.bytes + (old?.bytes ?? 0), 0);
+  }
+
+  /** Forgets every key (restart in process). Numbers go on: one is never used twice in a process. */
+  clear(): void {
+    const slotsMax = Math.floor(this.#memoryBytes / (PARTITIONS * 2 * ENTRY_BYTES));
+    this.#partitions = Array.from({ length: slotsMax < 4 ? 0 : PARTITIONS }, (_, index) => ({
+      // Staggered, else all partitions would grow at the same moment and half of the memory be empty right after.
+      young: new KeyTable(Math.ceil(SLOTS_AT_FIRST * 1.5 ** (index / PARTITIONS)), slotsMax),
+      old: null,
+    }));
+    this.#unsettled.clear();
+  }
+
+  /** Gives the chunk its number and each row its verdict, and remembers the keys it had not seen. */
+  judge(chunk: AcceptedChunk, forget: bigint): JudgedChunk {
+    this.#lastNumber += 1;
+    const number = this.#lastNumber;
+    this.#unsettled.add(number);
+    const verdicts = new Uint8Array(chunk.rows.count);
+    this.#judgeRows(chunk, number, verdicts);
+    this.#doubt(chunk, verdicts);
+    const counts = [0, 0, 0];
+    for (const verdict of verdicts) counts[verdict]! += 1;
+    const [fresh, unsure, duplicates] = counts as [number, number, number];
+    return { ...chunk, number, forget, verdicts: fresh === verdicts.length ? null : verdicts, fresh, unsure, duplicates };
+  }
+
+  /**
+   * The chunk's transaction is known to have committed. Marks the rows that the database refused first. A file whose slice passed
+   * without a duplicate is no longer suspect.
+   */
+  settle(chunk: JudgedChunk, slices: readonly CommittedSlice[], refusedRows: readonly number[]): void {
+    for (const row of refusedRows) this.#markRefused(chunk, row);
+    this.#unsettled.delete(chunk.number);
+    for (const slice of slices) {
+      if (slice.duplicates > 0 || slice.inserted === 0) continue;
+      this.#suspects.delete(slice.generation);
+      this.#suspectAll = false;
+    }
+  }
+
+  /**
+   * The direct COPY of these chunks met a stored key that memory did not know (cold after a start, forgotten, or another writer).
+   * Their files, and files not seen yet, go through the stage until a slice passes without a duplicate: a re-sent file costs one retry,
+   * not one per batch.
+   */
+  suspect(chunks: readonly JudgedChunk[]): void {
+    for (const chunk of chunks) for (const slice of chunk.slices) this.#suspects.add(slice.file.id);
+    this.#suspectAll = true;
+  }
+
+  isSuspect(chunk: AcceptedChunk): boolean {
+    return this.#suspectAll || chunk.slices.some((slice) => this.#suspects.has(slice.file.id));
+  }
+
+  #judgeRows(chunk: AcceptedChunk, number: ChunkNumber, verdicts: Uint8Array): void {
+    const { keys, payloads } = chunk.rows;
+    if (this.#partitions.length === 0) {
+      verdicts.fill(UNSURE);
+      return;
+    }
+    for (let row = 0, at = 0; row < verdicts.length; row += 1, at += 4) {
+      const hash = this.#hash(keys, at);
+      const partition = this.#partitions[hash >>> (32 - PARTITION_BITS)]!;
+      const owner = ownerOf(partition, slotHash(hash), keys, at);
+      if (owner === null) this.#remember(partition, slotHash(hash), keys, at, number, payloads[row]!);
+      else verdicts[row] = this.#isSettled(owner) ? DUPLICATE : UNSURE;
+    }
+  }
+
+  /** Rows of suspect files that memory calls fresh go to the index all the same. */
+  #doubt(chunk: AcceptedChunk, verdicts: Uint8Array): void {
+    if (!this.isSuspect(chunk)) return;
+    const { slices } = chunk.rows;
+    const doubtful = chunk.slices.map((slice) => this.#suspectAll || this.#suspects.has(slice.file.id));
+    for (let row = 0; row < verdicts.length; row += 1)
+      if (verdicts[row] === FRESH && doubtful[slices === null ? 0 : slices[row]!]!) verdicts[row] = UNSURE;
+  }
+
+  #isSettled(owner: ChunkNumber): boolean {
+    return owner !== REFUSED && !this.#unsettled.has(owner);
+  }
+
+  #remember(
+    partition: Partition,
+    hash: number,
+    keys: Uint32Array,
+    at: number,
+    number: ChunkNumber,
+    payload: number,
+  ): void {
+    if (partition.young.full) {
+      const slotsMax = Math.floor(this.#memoryBytes / (PARTITIONS * 2 * ENTRY_BYTES));
+      const reused = partition.old ?? new KeyTable(slotsMax, slotsMax);
+      reused.clear();
+      partition.old = partition.young;
+      partition.young = reused;
+    }
+    partition.young.add(hash, keys, at, number, payload, (words, word) => slotHash(this.#hash(words, word)));
+  }
+
+  #markRefused(chunk: JudgedChunk, row: number): void {
+    if (this.#partitions.length === 0) return;
+    const at = row * 4;
+    const hash = this.#hash(chunk.rows.keys, at);
+    const { young, old } = this.#partitions[hash >>> (32 - PARTITION_BITS)]!;
+    for (const table of [young, old]) {
+      const entry = table?.find(slotHash(hash), chunk.rows.keys, at) ?? -1;
+      if (table !== null && entry >= 0 && table.owner(entry) === chunk.number) table.setOwner(entry, REFUSED);
+    }
+  }
+
+  /** Mixes all 16 bytes: version 7 UUIDs share their first ones. Constants from MurmurHash3. */
+  #hash(keys: Uint32Array, at: number): number {
+    let h = this.#seed;
+    for (let word = at; word < at + 4; word += 1) {
+      h ^= Math.imul(keys[word]!, 0xcc9e2d51);
+      h = Math.imul((h << 13) | (h >>> 19), 5) + 0xe6546b64;
+    }
+    h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+    h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+    return (h ^ (h >>> 16)) >>> 0;
+  }
+}
+
+/** The bits that did not choose the partition, spread over 32. */
+function slotHash(hash: number): number {
+  return (hash << PARTITION_BITS) >>> 0;
+}
+
+function ownerOf({ young, old }: Partition, hash: number, keys: Uint32Array, at: number): ChunkNumber | null {
+  const entry = young.find(hash, keys, at);
+  if (entry >= 0) return young.owner(entry);
+  const older = old?.find(hash, keys, at) ?? -1;
+  return older >= 0 ? old!.owner(older) : null;
+}

@@ -1,0 +1,249 @@
+// THE road of a row, top to bottom: seven rooms, forward only. It is handed opened things and opens nothing; it knows the order in
+// which things happen, and nothing of CSV, SQL, files or threads. Back-pressure is this loop not advancing.
+//
+//   1 find -> 2 dispatch -> 3 parse -> 4 dedup -> 5 batch -> 6 write -> 7 settle
+
+import { ChunkQueue, type Batch } from './core/batch.ts';
+import { Bell } from './core/bell.ts';
+import type { JudgedChunk } from './core/chunk.ts';
+import type { DedupSet } from './core/dedup.ts';
+import { Slots } from './core/slots.ts';
+import type { Pool } from './pool.ts';
+import type { Sink, WriteResult } from './sink/sink.ts';
+import type { Source, SourceTask, Verdict } from './source/source.ts';
+import type { PipelineMeters } from './telemetry/meters.ts';
+
+export interface Rooms {
+  readonly source: Source;
+  readonly pool: Pool;
+  readonly dedup: DedupSet;
+  readonly sink: Sink;
+  readonly meters: PipelineMeters;
+  /** Tasks in flight at most. */
+  readonly slots: number;
+}
+
+/** `stop`: take nothing new, finish what is in flight. `abort`: roll back now. */
+export interface Ending {
+  readonly stop: AbortSignal;
+  readonly abort: AbortSignal;
+}
+
+/**
+ * Runs until the source is exhausted or `stop` fires. When what memory believes no longer holds (a vanished commit, rows taken away on
+ * purpose), everything in flight is dropped and the road begins again from the checkpoint: nothing is repaired piece by piece.
+ * Throws MillraceError for what a person must mend, and when another instance has taken over.
+ */
+export async function runPipeline(rooms: Rooms, ending: Ending): Promise<void> {
+  const queue = new ChunkQueue();
+  for (;;) {
+    const opened = await rooms.sink.open(ending.abort);
+    if (opened === null || ending.stop.aborted) return;
+    await rooms.source.open(opened.books);
+    const restart = await new Flow(rooms, queue, opened.forget, ending).run();
+    if (restart === null) return;
+    rooms.meters.restarted(restart);
+    await rooms.sink.leave();
+    rooms.dedup.clear();
+    queue.clear();
+  }
+}
+
+/** One flow: from a checkpoint to the end, or to the next restart in process. */
+class Flow {
+  readonly #rooms: Rooms;
+  readonly #queue: ChunkQueue;
+  readonly #forget: bigint;
+  readonly #ending: Ending;
+  readonly #slots: Slots;
+  readonly #over = new AbortController();
+  readonly #abort: AbortSignal;
+  readonly #parsing = new Set<Promise<void>>();
+  readonly #tasks = new Map<JudgedChunk, SourceTask>();
+  readonly #chunkBell = new Bell();
+  #fed = false;
+  #restart: string | null = null;
+
+  constructor(rooms: Rooms, queue: ChunkQueue, forget: bigint, ending: Ending) {
+    this.#rooms = rooms;
+    this.#queue = queue;
+    this.#forget = forget;
+    this.#ending = ending;
+    this.#slots = new Slots(rooms.slots);
+    this.#abort = AbortSignal.any([ending.abort, this.#over.signal]);
+  }
+
+  /** Null when everything is done or stopped; otherwise why a restart is needed. */
+  async run(): Promise<string | null> {
+    const wake = (): void => this.#wakeAll();
+    this.#ending.stop.addEventListener('abort', wake);
+    this.#abort.addEventListener('abort', wake);
+    const lanes = Array.from({ length: this.#rooms.sink.lanes }, (_, lane) => this.#write(lane));
+    const ends = await Promise.allSettled([this.#feed(), ...lanes, this.#watch()].map((room) => this.#guard(room)));
+    this.#ending.stop.removeEventListener('abort', wake);
+    const failed = ends.find((end) => end.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return this.#restart;
+  }
+
+  /** Rooms 1 and 2: find what is new, dispatch it while slots are free. */
+  async #feed(): Promise<void> {
+    const { source } = this.#rooms;
+    while (!this.#stopping) {
+      const room = this.#slots.room;
+      const task = room === 'none' ? null : source.take(room);
+      if (task !== null) {
+        this.#slots.take(task);
+        this.#dispatch(task);
+      } else if (source.exhausted && this.#slots.inFlight === 0) break;
+      else await source.bell.wait();
+    }
+    while (this.#parsing.size > 0) await Promise.all(this.#parsing);
+    this.#fed = true;
+    this.#chunkBell.ring();
+  }
+
+  #dispatch(task: SourceTask): void {
+    const parsing = this.#guard(this.#parse(task)).finally(() => this.#parsing.delete(parsing));
+    this.#parsing.add(parsing);
+  }
+
+  /** Room 3: bytes become a chunk in a worker; the source proves that its slices join those before them. */
+  async #parse(task: SourceTask): Promise<void> {
+    const { source, pool, meters } = this.#rooms;
+    const dispatched = performance.now();
+    try {
+      const chunk = await pool.parse(task.parse);
+      meters.parsed(chunk.bytesRead, chunk.parseMs, performance.now() - dispatched - chunk.parseMs);
+      if (!this.#abort.aborted) this.#follow(source.accept(task, chunk));
+    } catch (error) {
+      if (!this.#abort.aborted) this.#follow(source.fail(task, String(error)));
+    }
+  }
+
+  #follow(verdicts: readonly Verdict[]): void {
+    for (const verdict of verdicts) {
+      switch (verdict.kind) {
+        case 'accepted':
+          this.#judge(verdict);
+          break;
+        case 'again':
+          this.#slots.swap(verdict.task, verdict.next);
+          this.#dispatch(verdict.next);
+          break;
+        case 'dropped':
+          this.#release(verdict.task);
+          break;
+        default:
+          verdict satisfies never;
+      }
+    }
+  }
+
+  /** Rooms 4 and 5: memory says what is new; the chunk waits for a lane. */
+  #judge({ task, chunk }: Extract<Verdict, { kind: 'accepted' }>): void {
+    const began = performance.now();
+    const judged = this.#rooms.dedup.judge(chunk, this.#forget);
+    this.#rooms.meters.room('dedup', performance.now() - began);
+    this.#tasks.set(judged, task);
+    this.#queue.put(judged);
+    this.#chunkBell.ring();
+  }
+
+  /** Room 6: a lane takes whatever is ready as soon as it is free; small batches when idle, large ones under load. */
+  async #write(lane: number): Promise<void> {
+    const { sink, dedup, meters } = this.#rooms;
+    while (!this.#abort.aborted) {
+      const batch = this.#queue.take((chunk) => dedup.isSuspect(chunk));
+      if (batch === null) {
+        if (this.#fed) break;
+        await this.#chunkBell.wait();
+        continue;
+      }
+      const began = performance.now();
+      this.#settle(batch, await sink.write(lane, batch, this.#abort));
+      meters.room('write', performance.now() - began);
+    }
+    if (this.#fed && this.#tasks.size === 0) this.#over.abort();
+  }
+
+  /** Room 7: only positions come back. */
+  #settle(batch: Batch, result: WriteResult): void {
+    switch (result.kind) {
+      case 'committed':
+        if (result.violated) this.#rooms.dedup.suspect(batch.chunks);
+        for (const settled of result.settled) this.#settleChunk(settled);
+        this.#park(result);
+        break;
+      case 'restart':
+        this.#restart = result.reason;
+        this.#over.abort();
+        break;
+      case 'abandoned':
+        break;
+      default:
+        result satisfies never;
+    }
+  }
+
+  #settleChunk({ chunk, slices, refusedRows }: Extract<WriteResult, { kind: 'committed' }>['settled'][number]): void {
+    const { dedup, source, meters } = this.#rooms;
+    dedup.settle(chunk, slices, refusedRows);
+    source.settle(slices);
+    meters.settled(chunk, slices);
+    this.#finishChunk(chunk);
+  }
+
+  /** The chunks of a parked file leave the queue; their other files are read again. */
+  #park({ parked, returned }: Extract<WriteResult, { kind: 'committed' }>): void {
+    const { source, meters } = this.#rooms;
+    const generations = new Set(parked.map((file) => file.generation));
+    for (const { generation, reason } of parked) {
+      source.park(generation, reason);
+      meters.parked(reason);
+    }
+    const queued = this.#queue.remove((chunk) => chunk.slices.some((slice) => generations.has(slice.file.id)));
+    for (const chunk of [...returned, ...queued]) {
+      source.giveBack(chunk);
+      this.#finishChunk(chunk);
+    }
+  }
+
+  #finishChunk(chunk: JudgedChunk): void {
+    const task = this.#tasks.get(chunk);
+    this.#tasks.delete(chunk);
+    if (task !== undefined) this.#release(task);
+  }
+
+  #release(task: SourceTask): void {
+    this.#slots.release(task);
+    this.#rooms.source.bell.ring();
+  }
+
+  /** While nothing is written: is the lease still ours, is everything that was committed still there? */
+  async #watch(): Promise<void> {
+    const reason = await this.#rooms.sink.watch(this.#abort);
+    if (reason === null) return;
+    this.#restart = reason;
+    this.#over.abort();
+  }
+
+  /** A room that fails ends the flow; the others finish or roll back what they hold. */
+  async #guard(room: Promise<void>): Promise<void> {
+    try {
+      await room;
+    } catch (error) {
+      this.#over.abort();
+      throw error;
+    }
+  }
+
+  get #stopping(): boolean {
+    return this.#ending.stop.aborted || this.#abort.aborted;
+  }
+
+  #wakeAll(): void {
+    this.#rooms.source.bell.ring();
+    this.#chunkBell.ring();
+  }
+}

@@ -1,0 +1,71 @@
+// Room 2: the pool of parse workers. Knows piscina and nothing of files or the database. A worker that dies on a task is
+// replaced and the task tried again; the caller is told when that does not help.
+
+import { availableParallelism } from 'node:os';
+import { FixedQueue, Piscina } from 'piscina';
+
+import type { ParsedChunk } from './core/chunk.ts';
+import type { ParseTask } from './core/slice.ts';
+
+export interface Pool {
+  readonly workers: number;
+  /** Rejects with the last error when the task failed `ATTEMPTS` times. */
+  parse(task: ParseTask): Promise<ParsedChunk>;
+  /** Share of time the workers were busy, 0 to 1. */
+  utilization(): number;
+  /** Lets running tasks end, at most `deadlineMs`, then ends the threads. */
+  close(deadlineMs: number): Promise<void>;
+}
+
+const ATTEMPTS = 3;
+
+/** A slice parses in some 20 ms; a worker that has not answered by then is spinning or stuck in a dead file system. */
+const TASK_MS_MAX = 120_000;
+
+/** On two cores PostgreSQL needs more of the machine than parsing does. */
+export function defaultWorkers(): number {
+  return Math.max(1, Math.min(4, availableParallelism() - 1));
+}
+
+export function openPool(options: { workers: number; onError: (error: Error) => void }): Pool {
+  const piscina = new Piscina<ParseTask, ParsedChunk>({
+    filename: new URL('../workers/parse.ts', import.meta.url).href,
+    minThreads: options.workers,
+    maxThreads: options.workers,
+    idleTimeout: 2 ** 31 - 1,
+    concurrentTasksPerWorker: 1,
+    taskQueue: new FixedQueue(),
+    // Bounds the JavaScript heap only; buffers are bounded by the number of slices in flight.
+    resourceLimits: { maxOldGenerationSizeMb: 512 },
+  });
+  piscina.on('error', options.onError); // errors after a task returned are seen by nobody else
+  return {
+    workers: options.workers,
+    parse: (task) => parseWithRetry(piscina, task, options.onError),
+    utilization: () => piscina.utilization,
+    close: (deadlineMs) => closeWithin(piscina, deadlineMs),
+  };
+}
+
+async function parseWithRetry(
+  piscina: Piscina<ParseTask, ParsedChunk>,
+  task: ParseTask,
+  onError: (error: Error) => void,
+): Promise<ParsedChunk> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await piscina.run(task, { signal: AbortSignal.timeout(TASK_MS_MAX) });
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+      onError(error as Error);
+    }
+  }
+}
+
+async function closeWithin(piscina: Piscina<ParseTask, ParsedChunk>, deadlineMs: number): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, deadlineMs);
+  await Promise.race([piscina.close(), late.promise]); // close() alone waits for a hung task
+  clearTimeout(timer);
+  await piscina.destroy();
+}
