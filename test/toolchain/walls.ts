@@ -3,10 +3,11 @@
 
 import { dirname, relative, resolve, sep } from 'node:path';
 
-/** A room of the house: a folder, or one of the files directly under `src/`. */
+/** A room of the house and its place: a folder, or one of the files directly under `src/`. */
 const ROOMS = [
   ['main', 'src/main.ts'],
   ['options', 'src/options.ts'],
+  ['options', 'src/options/'],
   ['errors', 'src/errors.ts'],
   ['pipeline', 'src/pipeline.ts'],
   ['pool', 'src/pool.ts'],
@@ -48,7 +49,7 @@ const MAY_IMPORT: Record<Room, readonly Room[]> = {
 
 /** Files of which a room may use the types, and only those: it is handed the opened things. */
 const MAY_IMPORT_TYPES: Partial<Record<Room, readonly string[]>> = {
-  pipeline: ['src/source/source.ts', 'src/sink/sink.ts', 'src/telemetry/'],
+  pipeline: ['src/source/source.ts', 'src/sink/sink.ts', 'src/pool.ts', 'src/telemetry/'],
   pool: ['workers/'],
 };
 
@@ -138,11 +139,9 @@ function pathOf(context: Context): string {
   return relative(context.cwd, context.filename).split(sep).join('/');
 }
 
-/** `import type`, and also `import { type A, type B }`, which leaves no trace at run time but the bare import. */
+/** Not `import { type A }`: that leaves a bare import at run time. */
 function isTypesOnly(node: Imported): boolean {
-  if (node.importKind === 'type' || node.exportKind === 'type') return true;
-  const names = node.specifiers ?? [];
-  return names.length > 0 && names.every((name) => name.importKind === 'type' || name.exportKind === 'type');
+  return node.importKind === 'type' || node.exportKind === 'type';
 }
 
 const imports = {
