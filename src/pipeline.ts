@@ -8,17 +8,29 @@ import { Bell } from './core/bell.ts';
 import type { JudgedChunk } from './core/chunk.ts';
 import type { DedupSet } from './core/dedup.ts';
 import { Slots } from './core/slots.ts';
+import type { CommittedSlice } from './core/slice.ts';
 import type { Pool } from './pool.ts';
-import type { Sink, WriteResult } from './sink/sink.ts';
+import type { SettledChunk, Sink, WriteResult } from './sink/sink.ts';
 import type { Source, SourceTask, Verdict } from './source/source.ts';
-import type { PipelineMeters } from './telemetry/meters.ts';
+
+/** What the road reports as it goes; all times in milliseconds of the monotonic clock. */
+export interface RoadMeters {
+  parsed(bytes: number, parseMs: number, queueMs: number): void;
+  judged(ms: number): void;
+  written(batch: Batch, ms: number): void;
+  settled(chunk: JudgedChunk, slices: readonly CommittedSlice[]): void;
+  parked(reason: string): void;
+  restarted(reason: string): void;
+}
+
+type Committed = Extract<WriteResult, { kind: 'committed' }>;
 
 export interface Rooms {
   readonly source: Source;
   readonly pool: Pool;
   readonly dedup: DedupSet;
   readonly sink: Sink;
-  readonly meters: PipelineMeters;
+  readonly meters: RoadMeters;
   /** Tasks in flight at most. */
   readonly slots: number;
 }
@@ -63,6 +75,7 @@ class Flow {
   readonly #chunkBell = new Bell();
   #fed = false;
   #restart: string | null = null;
+  #failure: { error: unknown } | null = null;
 
   constructor(rooms: Rooms, queue: ChunkQueue, forget: bigint, ending: Ending) {
     this.#rooms = rooms;
@@ -79,10 +92,9 @@ class Flow {
     this.#ending.stop.addEventListener('abort', wake);
     this.#abort.addEventListener('abort', wake);
     const lanes = Array.from({ length: this.#rooms.sink.lanes }, (_, lane) => this.#write(lane));
-    const ends = await Promise.allSettled([this.#feed(), ...lanes, this.#watch()].map((room) => this.#guard(room)));
+    await Promise.all([this.#feed(), ...lanes, this.#watch()].map((room) => this.#guard(room)));
     this.#ending.stop.removeEventListener('abort', wake);
-    const failed = ends.find((end) => end.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    if (this.#failure !== null) throw this.#failure.error;
     return this.#restart;
   }
 
@@ -112,13 +124,11 @@ class Flow {
   async #parse(task: SourceTask): Promise<void> {
     const { source, pool, meters } = this.#rooms;
     const dispatched = performance.now();
-    try {
-      const chunk = await pool.parse(task.parse);
-      meters.parsed(chunk.bytesRead, chunk.parseMs, performance.now() - dispatched - chunk.parseMs);
-      if (!this.#abort.aborted) this.#follow(source.accept(task, chunk));
-    } catch (error) {
-      if (!this.#abort.aborted) this.#follow(source.fail(task, String(error)));
-    }
+    const parsed = await pool.parse(task.parse).catch((error: unknown) => ({ failed: String(error) }));
+    if (this.#abort.aborted) return;
+    if ('failed' in parsed) return this.#follow(source.fail(task, parsed.failed));
+    meters.parsed(parsed.bytesRead, parsed.parseMs, performance.now() - dispatched - parsed.parseMs);
+    this.#follow(source.accept(task, parsed));
   }
 
   #follow(verdicts: readonly Verdict[]): void {
@@ -144,7 +154,7 @@ class Flow {
   #judge({ task, chunk }: Extract<Verdict, { kind: 'accepted' }>): void {
     const began = performance.now();
     const judged = this.#rooms.dedup.judge(chunk, this.#forget);
-    this.#rooms.meters.room('dedup', performance.now() - began);
+    this.#rooms.meters.judged(performance.now() - began);
     this.#tasks.set(judged, task);
     this.#queue.put(judged);
     this.#chunkBell.ring();
@@ -161,8 +171,9 @@ class Flow {
         continue;
       }
       const began = performance.now();
-      this.#settle(batch, await sink.write(lane, batch, this.#abort));
-      meters.room('write', performance.now() - began);
+      const result = await sink.write(lane, batch, this.#abort);
+      meters.written(batch, performance.now() - began);
+      this.#settle(batch, result);
     }
     if (this.#fed && this.#tasks.size === 0) this.#over.abort();
   }
@@ -186,7 +197,7 @@ class Flow {
     }
   }
 
-  #settleChunk({ chunk, slices, refusedRows }: Extract<WriteResult, { kind: 'committed' }>['settled'][number]): void {
+  #settleChunk({ chunk, slices, refusedRows }: SettledChunk): void {
     const { dedup, source, meters } = this.#rooms;
     dedup.settle(chunk, slices, refusedRows);
     source.settle(slices);
@@ -195,14 +206,16 @@ class Flow {
   }
 
   /** The chunks of a parked file leave the queue; their other files are read again. */
-  #park({ parked, returned }: Extract<WriteResult, { kind: 'committed' }>): void {
+  #park({ parked, returned }: Committed): void {
     const { source, meters } = this.#rooms;
     const generations = new Set(parked.map((file) => file.generation));
     for (const { generation, reason } of parked) {
       source.park(generation, reason);
       meters.parked(reason);
     }
-    const queued = this.#queue.remove((chunk) => chunk.slices.some((slice) => generations.has(slice.file.id)));
+    const queued = this.#queue.remove((chunk) =>
+      chunk.slices.some((slice) => generations.has(slice.file.id)),
+    );
     for (const chunk of [...returned, ...queued]) {
       source.giveBack(chunk);
       this.#finishChunk(chunk);
@@ -233,8 +246,8 @@ class Flow {
     try {
       await room;
     } catch (error) {
+      this.#failure ??= { error };
       this.#over.abort();
-      throw error;
     }
   }
 

@@ -74,7 +74,15 @@ export class DedupSet {
     const counts = [0, 0, 0];
     for (const verdict of verdicts) counts[verdict]! += 1;
     const [fresh, unsure, duplicates] = counts as [number, number, number];
-    return { ...chunk, number, forget, verdicts: fresh === verdicts.length ? null : verdicts, fresh, unsure, duplicates };
+    return {
+      ...chunk,
+      number,
+      forget,
+      verdicts: fresh === verdicts.length ? null : verdicts,
+      fresh,
+      unsure,
+      duplicates,
+    };
   }
 
   /**

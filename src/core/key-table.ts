@@ -45,7 +45,8 @@ export class KeyTable {
     for (;;) {
       const entry = slot * ENTRY_WORDS;
       if (words[entry + OWNER] === 0) return -1;
-      if (words[entry] === a && words[entry + 1] === b && words[entry + 2] === c && words[entry + 3] === d) return entry;
+      if (words[entry] === a && words[entry + 1] === b && words[entry + 2] === c && words[entry + 3] === d)
+        return entry;
       slot = slot + 1 === this.#slots ? 0 : slot + 1;
     }
   }
@@ -94,7 +95,10 @@ export class KeyTable {
     this.#words = new Uint32Array(this.#slots * ENTRY_WORDS);
     for (let entry = 0; entry < old.length; entry += ENTRY_WORDS) {
       if (old[entry + OWNER] === 0) continue;
-      this.#words.set(old.subarray(entry, entry + ENTRY_WORDS), this.#emptySlot(rehash(old, entry)) * ENTRY_WORDS);
+      this.#words.set(
+        old.subarray(entry, entry + ENTRY_WORDS),
+        this.#emptySlot(rehash(old, entry)) * ENTRY_WORDS,
+      );
     }
   }
 }

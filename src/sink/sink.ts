@@ -49,9 +49,9 @@ export interface Sink {
   readonly lanes: number;
   /**
    * The take-over (first call) or the fence again after a restart in process: exclusive lock, epoch, checkpoint. Waits with back-off
-   * while the database is away. Throws MillraceError 'fenced' when another instance has taken over since.
+   * while the database is away; null when `abort` fires meanwhile. Throws MillraceError 'fenced' when another instance has taken over since.
    */
-  open(abort: AbortSignal): Promise<{ readonly forget: bigint; readonly books: Books }>;
+  open(abort: AbortSignal): Promise<{ readonly forget: bigint; readonly books: Books } | null>;
   write(lane: number, batch: Batch, abort: AbortSignal): Promise<WriteResult>;
   /**
    * Watches what must stay true while nothing is written: every few seconds reads the lease and looks for commits that vanished.

@@ -1,0 +1,112 @@
+// Rooms 2 and 5: the bounds. Chunks leave in the order in which they came, batches never split one, a slot is kept for small files.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+
+import { BATCH_ROWS_MAX, ChunkQueue } from '../../src/core/batch.ts';
+import { Bell } from '../../src/core/bell.ts';
+import type { JudgedChunk } from '../../src/core/chunk.ts';
+import { Slots } from '../../src/core/slots.ts';
+
+function chunk(count: number, bytes = count * 90): JudgedChunk {
+  return { rows: { count, bytes: new Uint8Array(bytes) } } as unknown as JudgedChunk;
+}
+
+const never = (): boolean => false;
+
+describe('the chunk queue', () => {
+  test('takes whole chunks in order up to the cap, and numbers the batches', () => {
+    const queue = new ChunkQueue();
+    const chunks = [chunk(20_000), chunk(20_000), chunk(20_000)];
+    for (const each of chunks) queue.put(each);
+    const first = queue.take(never)!;
+    assert.deepEqual([first.number, first.chunks], [1, chunks.slice(0, 2)]);
+    assert.deepEqual(queue.take(never)?.chunks, chunks.slice(2));
+    assert.equal(queue.take(never), null);
+  });
+
+  test('takes a chunk larger than the cap alone', () => {
+    const queue = new ChunkQueue();
+    queue.put(chunk(BATCH_ROWS_MAX + 1));
+    queue.put(chunk(1));
+    assert.equal(queue.take(never)?.chunks.length, 1);
+  });
+
+  test('takes a chunk without rows: its positions are news too', () => {
+    const queue = new ChunkQueue();
+    queue.put(chunk(0));
+    assert.equal(queue.take(never)?.chunks.length, 1);
+  });
+
+  test('sends a whole batch through the stage when one of its chunks is suspect', () => {
+    const queue = new ChunkQueue();
+    const bad = chunk(1);
+    queue.put(chunk(1));
+    queue.put(bad);
+    assert.equal(queue.take((each) => each === bad)?.allUnsure, true);
+  });
+
+  test('goes on numbering after it was cleared', () => {
+    const queue = new ChunkQueue();
+    queue.put(chunk(1));
+    queue.take(never);
+    queue.put(chunk(1));
+    queue.clear();
+    assert.equal(queue.take(never), null);
+    queue.put(chunk(1));
+    assert.equal(queue.take(never)?.number, 2);
+  });
+
+  test('gives out the chunks that are asked for and keeps the order of the others', () => {
+    const queue = new ChunkQueue();
+    const [a, b, c] = [chunk(1), chunk(2), chunk(3)];
+    for (const each of [a, b, c]) queue.put(each);
+    assert.deepEqual(
+      queue.remove((each) => each === b),
+      [b],
+    );
+    assert.deepEqual(queue.take(never)?.chunks, [a, c]);
+  });
+});
+
+describe('the slots', () => {
+  test('keep the last one for a small task', () => {
+    const slots = new Slots(2);
+    const [large, small] = [{}, {}];
+    assert.equal(slots.room, 'any');
+    slots.take(large);
+    assert.equal(slots.room, 'small');
+    slots.take(small);
+    assert.equal(slots.room, 'none');
+    slots.release(large);
+    assert.equal(slots.room, 'small');
+    slots.release(small);
+    assert.equal(slots.inFlight, 0);
+  });
+
+  test('of which there is only one serve any task', () => {
+    assert.equal(new Slots(1).room, 'any');
+  });
+});
+
+describe('a bell', () => {
+  test('rung with nobody waiting is heard by the next who waits, once', async () => {
+    const bell = new Bell();
+    bell.ring();
+    bell.ring();
+    await bell.wait();
+    let heard = false;
+    const waiting = bell.wait().then(() => (heard = true));
+    await new Promise(setImmediate);
+    assert.equal(heard, false);
+    bell.ring();
+    await waiting;
+  });
+
+  test('wakes everyone who waits', async () => {
+    const bell = new Bell();
+    const both = Promise.all([bell.wait(), bell.wait()]);
+    bell.ring();
+    await both;
+  });
+});
