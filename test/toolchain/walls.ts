@@ -51,6 +51,7 @@ const MAY_IMPORT: Record<Room, readonly Room[]> = {
 const MAY_IMPORT_TYPES: Partial<Record<Room, readonly string[]>> = {
   pipeline: ['src/source/source.ts', 'src/sink/sink.ts', 'src/pool.ts', 'src/telemetry/'],
   pool: ['workers/'],
+  options: ['src/schema/table.ts'],
 };
 
 /** Rooms that open nothing, and packages that open something. */
@@ -101,7 +102,7 @@ export function faultOfImport(from: string, specifier: string, typesOnly: boolea
   const types = MAY_IMPORT_TYPES[room]?.some((place) => target.startsWith(place)) ?? false;
   if (types && typesOnly) return undefined;
   return types
-    ? `${room} may use only types of ${targetRoom} (import type): it is handed opened things`
+    ? `${room} may use only types of ${targetRoom} (import type): it is handed the things themselves`
     : `${room} may not import ${targetRoom} (${target}): imports go down only, see ARCHITECTURE.md`;
 }
 
