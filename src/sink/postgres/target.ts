@@ -74,17 +74,17 @@ export function configuredDatabase(env: Environment): ConfiguredDatabase | undef
 }
 
 /**
- * Opens a connection with the session settings, within 10 s. Its 'error' event has a listener: a terminated backend
+ * Opens a connection with the session settings, within 10 s unless told otherwise. Its 'error' event has a listener: a terminated backend
  * shows in the next query instead of ending the process. An embedded server that is gone is started again once.
  * @throws the error of pg or of the network as it is (`connectPolicy` judges it); `database` when the server is too old
  */
-export async function connect(target: DatabaseTarget): Promise<pg.Client> {
+export async function connect(target: DatabaseTarget, connectMsMax = CONNECT_MS_MAX): Promise<pg.Client> {
   try {
-    return await connectOnce(target.client);
+    return await connectOnce(target.client, connectMsMax);
   } catch (error) {
     if (target.revive === undefined || connectPolicy(error) !== 'wait') throw error;
     await target.revive();
-    return connectOnce(target.client);
+    return connectOnce(target.client, connectMsMax);
   }
 }
 
@@ -111,29 +111,40 @@ export function connectFailed(target: DatabaseTarget, cause: unknown): MillraceE
   return new MillraceError('database', `cannot use ${target.describe}: ${detail}`, { wayOut, cause });
 }
 
-async function connectOnce(config: pg.ClientConfig): Promise<pg.Client> {
+type Ended = 'no' | 'by the server' | 'by the clock';
+
+async function connectOnce(config: pg.ClientConfig, connectMsMax: number): Promise<pg.Client> {
   const client = new pg.Client(config);
-  let hungUp = false;
-  client.on('end', () => (hungUp = true));
+  let ended: Ended = 'no';
+  client.on('end', () => (ended = ended === 'no' ? 'by the server' : ended));
   // Every loss of the connection also rejects the query under way or the next one, which is where it is handled.
   client.on('error', () => {});
-  const timer = setTimeout(() => destroy(client), CONNECT_MS_MAX);
+  const timer = setTimeout(() => {
+    ended = 'by the clock';
+    destroy(client);
+  }, connectMsMax);
   try {
     await client.connect();
     await applySessionSettings(client);
     return client;
   } catch (error) {
     await setImmediate(); // 'end' comes a tick after the rejection
-    throw hungUp && (error as NodeJS.ErrnoException).code === undefined ? noticeLoss(error) : error;
+    destroy(client);
+    throw nameLoss(error, ended, connectMsMax);
   } finally {
     clearTimeout(timer);
-    if (hungUp) destroy(client);
   }
 }
 
 /** pg gives a lost connection no code ("Connection terminated unexpectedly"): name it, so that no text need be read. */
-function noticeLoss(error: unknown): Error {
-  return Object.assign(error as Error, { code: 'ECONNRESET' });
+function nameLoss(error: unknown, ended: Ended, connectMsMax: number): unknown {
+  if (ended === 'by the clock') {
+    return Object.assign(new Error(`no answer within ${connectMsMax} ms`, { cause: error }), {
+      code: 'ETIMEDOUT',
+    });
+  }
+  const nameless = error instanceof Error && !('code' in error && error.code !== undefined);
+  return ended === 'by the server' && nameless ? Object.assign(error, { code: 'ECONNRESET' }) : error;
 }
 
 function destroy(client: pg.Client): void {
@@ -152,7 +163,6 @@ async function applySessionSettings(client: pg.Client): Promise<void> {
   const results = (await client.query(text)) as unknown as pg.QueryResult<{ version: number }>[];
   const found = results[0]?.rows[0]?.version ?? 0;
   if (found >= SERVER_VERSION_MIN) return;
-  destroy(client);
   throw new MillraceError(
     'database',
     `the server is PostgreSQL ${Math.floor(found / 10_000)}, and 14 is the oldest that works`,
