@@ -8,8 +8,6 @@ import type { TableDefinition, TableName } from './table.ts';
 /** NAMEDATALEN - 1: PostgreSQL cuts longer names off, and two of them could become one. */
 const IDENTIFIER_BYTES_MAX = 63;
 
-const PLAIN_IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_$]{0,62}$/;
-
 const CHARACTER_VARYING_OID = 1043;
 
 /** One identifier, quoted. Throws MillraceError('internal') for a name that PostgreSQL cannot hold as it is. */
@@ -33,26 +31,6 @@ function quoteLiteral(value: string): string {
 
 function escapeQuotes(value: string): string {
   return value.replaceAll("'", "''");
-}
-
-/**
- * What `--table` names: `name` (in schema public) or `schema.name`. Taken as written: PostgreSQL's folding of unquoted names to
- * lower case does not happen. Throws MillraceError('usage').
- */
-export function parseTableName(text: string): TableName {
-  const parts = text.split('.');
-  const [schema, name] = parts.length === 1 ? ['public', parts[0]] : parts;
-  if (parts.length > 2 || !isPlain(schema) || !isPlain(name))
-    throw new MillraceError(
-      'usage',
-      '--table: must be name or schema.name, each of up to 63 letters, digits, _ or $ and not beginning with a digit or $, ' +
-        `got ${JSON.stringify(text)}`,
-    );
-  return { schema, name };
-}
-
-function isPlain(part: string | undefined): part is string {
-  return part !== undefined && PLAIN_IDENTIFIER.test(part);
 }
 
 /**

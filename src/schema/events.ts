@@ -5,7 +5,7 @@ import { integer, numeric, text, timestamp, uuid } from './types.ts';
 
 export const EVENT_TYPES = ['view', 'purchase', 'add_to_cart', 'remove_from_cart'] as const;
 
-export const eventsTable = defineTable({
+export const events = defineTable({
   name: 'events',
   comment:
     'E-commerce events as they arrived in CSV files; each event_id is stored once, the first one committed wins.',
