@@ -1,0 +1,412 @@
+// The one option table: flag, environment name, default, unit, help, and the commands that take it. Types, help texts and the
+// README's table all come from here. Reading argv and the environment is done in options/read.ts, help in options/help.ts.
+
+import { availableParallelism } from 'node:os';
+import {
+  countRange,
+  duration,
+  flag,
+  folder,
+  label,
+  oneOf,
+  patterns,
+  rate,
+  share,
+  size,
+  table,
+  wholeNumber,
+} from './options/kinds.ts';
+import type { Kind } from './options/kinds.ts';
+
+export const COMMAND_NAMES = [
+  'run',
+  'generate',
+  'check',
+  'status',
+  'reset',
+  'prune',
+  'database-url',
+  'database-stop',
+] as const;
+
+export type CommandName = (typeof COMMAND_NAMES)[number];
+
+/** A default that depends on the machine or on other options; `text` says it in the help. */
+export interface Derived<T> {
+  readonly text: string;
+  /** Gets the values that were judged before it, in the order of the table. */
+  readonly value: (earlier: Readonly<Record<string, unknown>>) => T;
+}
+
+/** Written as a user would write it, and judged like any other value; null: there is none, see `help`. */
+export type Default<T> = string | null | Derived<T>;
+
+export interface OptionSpec<
+  T,
+  C extends readonly CommandName[] = readonly CommandName[],
+  D extends Default<T> = Default<T>,
+> {
+  readonly flag: string;
+  readonly kind: Kind<T>;
+  readonly default: D;
+  readonly help: string;
+  readonly commands: C;
+  /** Must be said each time: an environment variable may not decide it. */
+  readonly noEnvironment?: true;
+}
+
+function option<T, const C extends readonly CommandName[], const D extends Default<NoInfer<T>>>(
+  spec: OptionSpec<T, C, D>,
+): OptionSpec<T, C, D> {
+  return spec;
+}
+
+const DAY_MS = 86_400_000;
+
+/** On two cores PostgreSQL needs more of the machine than parsing does; beyond four workers it is the only bottleneck. */
+function defaultWorkers(): number {
+  return Math.max(1, Math.min(4, availableParallelism() - 1));
+}
+
+/** Each worker has one slice at hand and one waiting; each lane one batch of two slices at hand and one waiting. */
+function defaultSlots({ workers, lanes }: Readonly<Record<string, unknown>>): number {
+  return 2 * Number(workers) + 4 * Number(lanes);
+}
+
+const CONNECTING = ['run', 'status', 'reset', 'prune', 'database-url', 'database-stop'] as const;
+
+export const OPTIONS = {
+  inputDir: option({
+    flag: 'input',
+    kind: folder,
+    default: 'data/input_data',
+    help: 'the folder that is watched',
+    commands: ['run', 'status', 'reset', 'prune'],
+  }),
+  once: option({
+    flag: 'once',
+    kind: flag,
+    default: 'false',
+    help: 'end when everything present is committed, instead of watching on',
+    commands: ['run'],
+  }),
+  json: option({
+    flag: 'json',
+    kind: flag,
+    default: 'false',
+    help: 'end standard output with one line of JSON; what is meant for people goes to standard error',
+    commands: ['run', 'generate', 'check', 'status'],
+  }),
+  table: option({
+    flag: 'table',
+    kind: table,
+    default: 'events',
+    help: 'the table that rows go to; made when it is not there',
+    commands: ['run', 'status', 'reset', 'prune'],
+  }),
+  source: option({
+    flag: 'source',
+    kind: label,
+    default: null,
+    help: 'name of this source in the books; one instance may write per source and table (default: the absolute path of --input)',
+    commands: ['run', 'status', 'reset', 'prune'],
+  }),
+  patterns: option({
+    flag: 'pattern',
+    kind: patterns,
+    default: '*.csv',
+    help: 'which file names are taken; several between commas',
+    commands: ['run'],
+  }),
+  recursive: option({
+    flag: 'recursive',
+    kind: flag,
+    default: 'false',
+    help: 'watch sub-folders too',
+    commands: ['run'],
+  }),
+  newline: option({
+    flag: 'newline',
+    kind: oneOf(['lf', 'cr']),
+    default: 'lf',
+    help: 'what ends a record: lf (also CR LF), or cr for files of old Macs',
+    commands: ['run', 'check'],
+  }),
+  watch: option({
+    flag: 'watch',
+    kind: oneOf(['auto', 'poll', 'off']),
+    default: 'auto',
+    help: 'how new files are noticed: by events, by polling (network file systems without events), or by scans only',
+    commands: ['run'],
+  }),
+  scanEveryMs: option({
+    flag: 'scan-every',
+    kind: duration(50, DAY_MS),
+    default: '5s',
+    help: 'how often the folder is read whole, since any watcher can miss files',
+    commands: ['run'],
+  }),
+  settleMs: option({
+    flag: 'settle',
+    kind: duration(0, DAY_MS),
+    default: '1s',
+    help: 'a file that never grew is complete when it was still for so long',
+    commands: ['run'],
+  }),
+  settleGrowingMs: option({
+    flag: 'settle-growing',
+    kind: duration(0, 30 * DAY_MS),
+    default: '10min',
+    help: 'a file that grew before is complete when it was still for so long',
+    commands: ['run'],
+  }),
+  after: option({
+    flag: 'after',
+    kind: oneOf(['keep', 'archive', 'delete']),
+    default: 'keep',
+    help: 'what happens to a file once all of it is committed and flushed',
+    commands: ['run'],
+  }),
+  archiveDir: option({
+    flag: 'archive-dir',
+    kind: folder,
+    default: null,
+    help: 'where --after archive moves files; same file system as --input, not inside it (no default)',
+    commands: ['run'],
+  }),
+  rejectsMaxPerFile: option({
+    flag: 'rejects-max-per-file',
+    kind: wholeNumber(0, 10_000_000),
+    default: '10000',
+    help: 'further rejected records of a file are counted, not stored one by one',
+    commands: ['run'],
+  }),
+  rejectsShown: option({
+    flag: 'rejects-shown',
+    kind: wholeNumber(0, 1_000_000),
+    default: '20',
+    help: 'rejected records shown at the end, with place and reason',
+    commands: ['run', 'check'],
+  }),
+  dedupMemoryBytes: option({
+    flag: 'dedup-memory',
+    kind: size(0, 2 ** 40),
+    default: '256MiB',
+    help: 'memory for keys already seen; 0 asks the index every time. The table is the same with any value',
+    commands: ['run'],
+  }),
+  lanes: option({
+    flag: 'lanes',
+    kind: wholeNumber(1, 64),
+    default: '2',
+    help: 'connections that write at the same time',
+    commands: ['run'],
+  }),
+  workers: option({
+    flag: 'workers',
+    kind: wholeNumber(1, 256),
+    default: { text: 'one less than cores, 1 to 4', value: defaultWorkers },
+    help: 'threads that parse (run) or make rows (generate)',
+    commands: ['run', 'generate'],
+  }),
+  slots: option({
+    flag: 'slots',
+    kind: wholeNumber(2, 4096),
+    default: { text: '2 x workers + 4 x lanes', value: defaultSlots },
+    help: 'slices in flight at most; each is up to 4 MiB of file and takes about three times that in memory',
+    commands: ['run'],
+  }),
+  synchronousCommit: option({
+    flag: 'synchronous-commit',
+    kind: oneOf(['on', 'off']),
+    default: 'on',
+    help: 'off: commits are faster, and a server crash may take the last ones back, rows and positions together; they are then read again',
+    commands: ['run'],
+  }),
+  dataDir: option({
+    flag: 'data',
+    kind: folder,
+    default: 'data',
+    help: 'where the embedded PostgreSQL lives (in postgres/ below it) when no database is configured',
+    commands: CONNECTING,
+  }),
+  keepDatabase: option({
+    flag: 'keep-database',
+    kind: flag,
+    default: 'false',
+    help: 'leave the embedded PostgreSQL running at the end',
+    commands: ['run'],
+  }),
+  logLevel: option({
+    flag: 'log-level',
+    kind: oneOf(['debug', 'info', 'warn', 'error', 'silent']),
+    default: 'info',
+    help: 'the least important lines that are logged',
+    commands: ['run', 'generate'],
+  }),
+  logFormat: option({
+    flag: 'log-format',
+    kind: oneOf(['auto', 'pretty', 'json']),
+    default: 'auto',
+    help: 'auto: for people on a terminal, JSON lines elsewhere',
+    commands: ['run', 'generate'],
+  }),
+  quiet: option({
+    flag: 'quiet',
+    kind: flag,
+    default: 'false',
+    help: 'no progress line and no closing table; warnings and errors only',
+    commands: ['run', 'generate'],
+  }),
+  outputDir: option({
+    flag: 'output',
+    kind: folder,
+    default: 'data/input_data',
+    help: 'the folder that files are written to; made when it is not there',
+    commands: ['generate'],
+  }),
+  seed: option({
+    flag: 'seed',
+    kind: wholeNumber(0, 0xffff_ffff),
+    default: null,
+    help: 'the same seed and shares give the same records (default: a random one, which is printed)',
+    commands: ['generate'],
+  }),
+  files: option({
+    flag: 'files',
+    kind: wholeNumber(1, 100_000_000),
+    default: null,
+    help: 'stop after so many files (default: no limit)',
+    commands: ['generate'],
+  }),
+  rows: option({
+    flag: 'rows',
+    kind: wholeNumber(1, 100_000_000_000),
+    default: null,
+    help: 'stop after so many records (default: no limit)',
+    commands: ['generate'],
+  }),
+  rowsPerFile: option({
+    flag: 'rows-per-file',
+    kind: countRange(1, 1_000_000_000),
+    default: '10-100',
+    help: 'records in one file, or the range to draw them from',
+    commands: ['generate'],
+  }),
+  intervalMs: option({
+    flag: 'interval',
+    kind: duration(0, DAY_MS),
+    default: null,
+    help: 'time from one file to the next (default: 1s, or none when --files, --rows or --rate says how much)',
+    commands: ['generate'],
+  }),
+  rate: option({
+    flag: 'rate',
+    kind: rate,
+    default: null,
+    help: 'events per second in all (default: as --interval gives)',
+    commands: ['generate'],
+  }),
+  duplicates: option({
+    flag: 'duplicates',
+    kind: share,
+    default: '0',
+    help: 'share of records that repeat an earlier event_id',
+    commands: ['generate'],
+  }),
+  invalid: option({
+    flag: 'invalid',
+    kind: share,
+    default: '0',
+    help: 'share of records that must be rejected',
+    commands: ['generate'],
+  }),
+  quoted: option({
+    flag: 'quoted',
+    kind: share,
+    default: '0',
+    help: 'share of records with quoted fields',
+    commands: ['generate'],
+  }),
+  append: option({
+    flag: 'append',
+    kind: flag,
+    default: 'false',
+    help: 'grow one file instead of writing new ones',
+    commands: ['generate'],
+  }),
+  events: option({
+    flag: 'events',
+    kind: flag,
+    default: 'false',
+    help: 'remove the rows of the table',
+    commands: ['reset'],
+    noEnvironment: true,
+  }),
+  checkpoint: option({
+    flag: 'checkpoint',
+    kind: flag,
+    default: 'false',
+    help: 'remove the books of this source, so that its files are read again',
+    commands: ['reset'],
+    noEnvironment: true,
+  }),
+  olderThanMs: option({
+    flag: 'older-than',
+    kind: duration(0, 36_500 * DAY_MS),
+    default: '30d',
+    help: 'books of files that ended longer ago are removed',
+    commands: ['prune'],
+  }),
+  yes: option({
+    flag: 'yes',
+    kind: flag,
+    default: 'false',
+    help: 'do not ask',
+    commands: ['reset', 'prune'],
+    noEnvironment: true,
+  }),
+  start: option({
+    flag: 'start',
+    kind: flag,
+    default: 'false',
+    help: 'start the embedded PostgreSQL when it is not running, and leave it running',
+    commands: ['database-url'],
+    noEnvironment: true,
+  }),
+} as const;
+
+type Table = typeof OPTIONS;
+type ValueOf<S> =
+  S extends OptionSpec<infer T, readonly CommandName[], infer D> ? (D extends null ? T | null : T) : never;
+type Takes<S, C extends CommandName> = S extends { readonly commands: readonly (infer N)[] }
+  ? C extends N
+    ? true
+    : false
+  : false;
+
+/** The judged options of one command; `check` also gets its files. */
+export type OptionsOf<C extends CommandName> = {
+  readonly [K in keyof Table as Takes<Table[K], C> extends true ? K : never]: ValueOf<Table[K]>;
+} & (C extends 'check' ? { readonly paths: readonly string[] } : unknown);
+
+export type RunOptions = OptionsOf<'run'>;
+export type GenerateOptions = OptionsOf<'generate'>;
+export type CheckOptions = OptionsOf<'check'>;
+export type StatusOptions = OptionsOf<'status'>;
+export type ResetOptions = OptionsOf<'reset'>;
+export type PruneOptions = OptionsOf<'prune'>;
+export type DatabaseUrlOptions = OptionsOf<'database-url'>;
+export type DatabaseStopOptions = OptionsOf<'database-stop'>;
+
+/** The environment variable of an option: `--scan-every` is MILLRACE_SCAN_EVERY. */
+export function environmentName(optionFlag: string): string {
+  return `MILLRACE_${optionFlag.toUpperCase().replaceAll('-', '_')}`;
+}
+
+/** The table's entries that a command takes, in the order of the table. */
+export function optionsOf(command: CommandName): readonly (readonly [string, OptionSpec<unknown>])[] {
+  return Object.entries(OPTIONS as Readonly<Record<string, OptionSpec<unknown>>>).filter(([, spec]) =>
+    spec.commands.includes(command),
+  );
+}

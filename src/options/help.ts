@@ -1,0 +1,215 @@
+// The words of `--help`, and the README's option table; both are rendered from the option table, so they cannot disagree with it.
+
+import { COMMAND_NAMES, OPTIONS, environmentName, optionsOf } from '../options.ts';
+import type { CommandName, OptionSpec } from '../options.ts';
+
+/** What stands on the left, what on the right. */
+type Entry = readonly [string, string];
+
+interface CommandText {
+  /** A sentence, in the imperative. */
+  readonly sentence: string;
+  readonly more?: string;
+  readonly positional?: string;
+  readonly examples: readonly Entry[];
+  readonly exits: readonly Entry[];
+}
+
+const DONE: Entry = ['0', 'done'];
+const USAGE: Entry = ['2', 'wrong usage'];
+const STOPPED: Entry = ['5', 'stopped by something that a person must mend'];
+const INTERRUPTED: Entry = ['130', 'ended at once by a second Ctrl-C'];
+
+const COMMON: readonly Entry[] = [
+  ['--help, -h', 'show this help'],
+  ['--version', 'show the version'],
+];
+const ENVIRONMENT =
+  'Every option but --yes and the like can also be set in the environment: --scan-every is MILLRACE_SCAN_EVERY, and a flag such as --json is MILLRACE_JSON=1. The command line wins; --no-json turns a flag off again.';
+const DATABASE =
+  'The database is the one that DATABASE_URL (or PGHOST and the other PG* variables) names; without them, Millrace uses a PostgreSQL of its own.';
+
+const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
+  run: {
+    sentence: 'Stream the CSV files of a folder into PostgreSQL, each event exactly once, as they arrive.',
+    more: `${DATABASE} The first Ctrl-C finishes what is in flight and ends; the second ends at once. Nothing is lost either way.`,
+    examples: [
+      ['millrace run', 'watch data/input_data until Ctrl-C'],
+      ['millrace run --once --input /data/shop --json', 'load what is there, print the counts as JSON'],
+    ],
+    exits: [
+      ['0', 'done; rejected records are part of that'],
+      USAGE,
+      ['3', 'done, but whole files were refused or parked'],
+      ['4', 'a younger instance has taken over this source'],
+      STOPPED,
+      INTERRUPTED,
+    ],
+  },
+  generate: {
+    sentence: 'Write CSV files of made-up events, and say exactly what must become of them.',
+    more: 'Without --files or --rows it goes on until Ctrl-C.',
+    examples: [
+      ['millrace generate', 'a small file every second until Ctrl-C'],
+      [
+        'millrace generate --files 4 --rows 1000000 --rows-per-file 250000 --duplicates 2% --seed 7',
+        'a million records, of which 2 % repeat another one',
+      ],
+    ],
+    exits: [DONE, USAGE, STOPPED, INTERRUPTED],
+  },
+  check: {
+    sentence: 'Read CSV files just as run would, without a database, and list what would be rejected.',
+    more: 'Each rejected record is printed as file:line:column: code: sentence.',
+    positional: 'FILE',
+    examples: [
+      ['millrace check orders.csv', 'counts, and the first rejects with their places'],
+      ['millrace check --json data/input_data/*.csv', 'the same for a program'],
+    ],
+    exits: [['0', 'nothing to complain of'], ['1', 'records or files would be rejected'], USAGE, STOPPED],
+  },
+  status: {
+    sentence: 'Show the books: what was read of each file, and what became of its records.',
+    more: `Every content that a file ever had has an entry of its own. ${DATABASE}`,
+    examples: [
+      ['millrace status', 'the files of data/input_data'],
+      ['millrace status --json | jq .total', 'the sums for a program'],
+    ],
+    exits: [DONE, USAGE, STOPPED],
+  },
+  reset: {
+    sentence: 'Remove stored events, the books of a source, or both (when neither is named).',
+    more: `Says what it will remove and asks. Without the books, the files are read again at the next run. A running instance is stopped first. ${DATABASE}`,
+    examples: [
+      ['millrace reset', 'start anew: events and books'],
+      [
+        'millrace reset --checkpoint --yes',
+        'read all files again; events already stored count as duplicates',
+      ],
+    ],
+    exits: [DONE, USAGE, STOPPED],
+  },
+  prune: {
+    sentence: 'Remove the books of files that ended long ago; stored events stay.',
+    more: `A pruned file that is still in the folder is read again at the next run, and its records count as duplicates. ${DATABASE}`,
+    examples: [
+      ['millrace prune', 'books older than 30 days, after asking'],
+      ['millrace prune --older-than 7d --yes', 'for a timer'],
+    ],
+    exits: [DONE, USAGE, STOPPED],
+  },
+  'database-url': {
+    sentence: 'Print the URL of the database, for psql and other clients.',
+    more: 'Of the embedded PostgreSQL, the URL holds the password.',
+    examples: [
+      ['psql "$(millrace database-url --start)"', 'open psql on it, starting it when needed'],
+      ['millrace database-stop', 'end it again'],
+    ],
+    exits: [
+      DONE,
+      USAGE,
+      ['5', 'the embedded PostgreSQL is not running (--start starts it), or does not start'],
+    ],
+  },
+  'database-stop': {
+    sentence: 'End the embedded PostgreSQL, whoever started it. The data stays.',
+    examples: [
+      ['millrace database-stop', 'end it'],
+      ['millrace database-stop --data /srv/millrace', 'end the one that lives there'],
+    ],
+    exits: [DONE, USAGE, STOPPED],
+  },
+};
+
+/** The help of the program as a whole, in lines of at most `width` characters. */
+export function programHelp(width: number): string {
+  const commands = COMMAND_NAMES.map((name): Entry => [formOf(name), COMMANDS[name].sentence]);
+  return [
+    'millrace <command> [options]',
+    'Streams CSV files of events into PostgreSQL, exactly once.',
+    `Commands:\n${columns(commands, width)}`,
+    `Options:\n${columns(COMMON, width)}`,
+    `Examples:\n${columns(
+      [
+        ['millrace run --once', 'load data/input_data into a PostgreSQL of its own'],
+        ['millrace run --help', 'all about one command'],
+      ],
+      width,
+    )}`,
+  ].join('\n\n');
+}
+
+/** The help of one command. */
+export function commandHelp(name: CommandName, width: number): string {
+  const { sentence, more, examples, exits } = COMMANDS[name];
+  const options = optionsOf(name).map(([, spec]): Entry => {
+    const given = defaultText(spec);
+    return [
+      `--${spec.flag} ${spec.kind.placeholder}`.trim(),
+      given === '' ? spec.help : `${spec.help} (default: ${given})`,
+    ];
+  });
+  return [
+    `millrace ${formOf(name)} [options]`,
+    wrapped(more === undefined ? sentence : `${sentence} ${more}`, width).join('\n'),
+    `Options:\n${columns([...options, ...COMMON], width)}`,
+    `Examples:\n${columns(examples, width)}`,
+    `Exit codes:\n${columns(exits, width)}`,
+    wrapped(ENVIRONMENT, width).join('\n'),
+  ].join('\n\n');
+}
+
+function formOf(name: CommandName): string {
+  const { positional } = COMMANDS[name];
+  return positional === undefined ? name : `${name} ${positional}...`;
+}
+
+/** A left column wider than this gets a line of its own. */
+const LEFT_MAX = 28;
+
+function columns(entries: readonly Entry[], width: number): string {
+  const left = Math.min(LEFT_MAX, Math.max(...entries.map(([name]) => name.length)));
+  const indent = ' '.repeat(left + 4);
+  return entries
+    .flatMap(([name, text]) => {
+      const lines = wrapped(text, width - indent.length);
+      const begin =
+        name.length > left ? [`  ${name}`, `${indent}${lines[0]}`] : [`  ${name.padEnd(left)}  ${lines[0]}`];
+      return [...begin, ...lines.slice(1).map((line) => indent + line)];
+    })
+    .join('\n');
+}
+
+function wrapped(text: string, width: number): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1) ?? '';
+    if (line !== '' && line.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return lines;
+}
+
+function defaultText(spec: OptionSpec<unknown>): string {
+  if (spec.default === null || spec.default === 'false') return '';
+  return typeof spec.default === 'string' ? spec.default : spec.default.text;
+}
+
+/** The README's option table. One row per option; a test compares it with the README. */
+export function optionsAsMarkdown(): string {
+  const rows = Object.values(OPTIONS as Readonly<Record<string, OptionSpec<unknown>>>).map((spec) => [
+    `\`--${spec.flag}\``,
+    spec.noEnvironment === true ? '' : `\`${environmentName(spec.flag)}\``,
+    cell(spec.kind.placeholder),
+    cell(defaultText(spec)),
+    spec.commands.length === COMMAND_NAMES.length ? 'all' : spec.commands.join(', '),
+    cell(spec.help),
+  ]);
+  const header = ['option', 'environment', 'value', 'default', 'commands', 'meaning'];
+  const lines = [header, header.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
+  return `${lines.join('\n')}\n`;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll('*', '\\*');
+}

@@ -1,0 +1,32 @@
+// Keeps passwords out of everything that is printed or logged. One function, used at every way out; it knows where passwords
+// stand in texts, not which texts have one.
+
+/** `scheme://user:password@` */
+const URL_PASSWORD = /([a-z][a-z0-9+.-]*:\/\/[^\s/?#:@]*):[^\s/?#]*@/gi;
+
+/** `PGPASSWORD=secret`, `password: 'secret'`, `"password":"secret"`, `?password=secret` */
+const NAMED_PASSWORD =
+  /(\b(?:pgpassword|password|passwd|pwd)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s&,;"')}]+)/gi;
+
+/** The same text with every password replaced by `***`. `known` are secrets to take out wherever they stand. */
+export function redact(text: string, known: readonly string[] = []): string {
+  const named = text.replace(URL_PASSWORD, '$1:***@').replace(NAMED_PASSWORD, '$1***');
+  // Three characters: a shorter secret would take half of every sentence with it, and is none.
+  return known
+    .filter((secret) => secret.length > 3)
+    .reduce((all, secret) => all.replaceAll(secret, '***'), named);
+}
+
+/** The secrets that the environment holds: PGPASSWORD and the password in DATABASE_URL, as written and decoded. */
+export function secretsOf(env: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const fromUrl = URL.parse(env['DATABASE_URL'] ?? '')?.password ?? '';
+  return [env['PGPASSWORD'] ?? '', fromUrl, decoded(fromUrl)].filter((secret) => secret !== '');
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return ''; // DATABASE_URL is judged elsewhere, with a sentence
+  }
+}
