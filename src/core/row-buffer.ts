@@ -1,0 +1,82 @@
+// Where encoded rows gather in the order of the file before they are sorted: flat arrays that are kept from task to task, so that a
+// worker allocates only what it hands over. Sorting and handing over is sort.ts.
+
+import type { FieldWriter } from '../schema/column.ts';
+
+/** What `FieldWriter` promises to column types: `row bytes * 2 + 32 per column`. */
+const FIELD_BYTES_SPARE = 32;
+
+const ROWS_FIRST = 16_384;
+const BYTES_FIRST = 2 * 1024 * 1024;
+
+/** One entry per row, `keys` four; see `Rows` in chunk.ts for their meaning. */
+export interface RowBuffer {
+  readonly writer: FieldWriter;
+  /** Over the same memory as `writer.bytes`. */
+  view: DataView;
+  count: number;
+  /** Index of the slice that rows are being added for. */
+  slice: number;
+  ends: Uint32Array;
+  keys: Uint32Array;
+  payloads: Uint32Array;
+  slices: Uint16Array;
+  recordOffsets: Uint32Array;
+  recordLengths: Uint32Array;
+  recordLines: Uint32Array;
+}
+
+export function createRowBuffer(): RowBuffer {
+  const bytes = Buffer.allocUnsafeSlow(BYTES_FIRST);
+  return {
+    writer: { bytes, position: 0 },
+    view: new DataView(bytes.buffer),
+    count: 0,
+    slice: 0,
+    ends: new Uint32Array(ROWS_FIRST),
+    keys: new Uint32Array(ROWS_FIRST * 4),
+    payloads: new Uint32Array(ROWS_FIRST),
+    slices: new Uint16Array(ROWS_FIRST),
+    recordOffsets: new Uint32Array(ROWS_FIRST),
+    recordLengths: new Uint32Array(ROWS_FIRST),
+    recordLines: new Uint32Array(ROWS_FIRST),
+  };
+}
+
+/** Forgets all rows behind the first `count`; used to begin a task, and when a slice turns out to be void. */
+export function truncateRows(rows: RowBuffer, count: number): void {
+  rows.count = count;
+  rows.writer.position = count === 0 ? 0 : rows.ends[count - 1]!;
+}
+
+/** Makes room for one more row that is encoded from at most `recordBytes` bytes. */
+export function reserveRow(rows: RowBuffer, recordBytes: number, columns: number): void {
+  if (rows.count === rows.ends.length) growRows(rows);
+  const needed = rows.writer.position + recordBytes * 2 + FIELD_BYTES_SPARE * (columns + 1);
+  if (needed > rows.writer.bytes.length) growBytes(rows, needed);
+}
+
+function growBytes(rows: RowBuffer, needed: number): void {
+  const bytes = Buffer.allocUnsafeSlow(Math.max(needed, rows.writer.bytes.length * 2));
+  bytes.set(rows.writer.bytes.subarray(0, rows.writer.position));
+  rows.writer.bytes = bytes;
+  rows.view = new DataView(bytes.buffer);
+}
+
+function growRows(rows: RowBuffer): void {
+  rows.ends = grown(rows.ends);
+  rows.keys = grown(rows.keys);
+  rows.payloads = grown(rows.payloads);
+  rows.recordOffsets = grown(rows.recordOffsets);
+  rows.recordLengths = grown(rows.recordLengths);
+  rows.recordLines = grown(rows.recordLines);
+  const slices = new Uint16Array(rows.slices.length * 2);
+  slices.set(rows.slices);
+  rows.slices = slices;
+}
+
+function grown(array: Uint32Array): Uint32Array {
+  const larger = new Uint32Array(array.length * 2);
+  larger.set(array);
+  return larger;
+}

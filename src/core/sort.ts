@@ -1,0 +1,149 @@
+// Puts the rows of a task in the order of their keys and into the flat buffers that cross threads. Sorted, because random UUIDs
+// otherwise touch every leaf of the index; stable, so that equal keys stay in file order.
+
+import type { Rows } from './chunk.ts';
+import type { RowBuffer } from './row-buffer.ts';
+
+/** Below this an insertion sort beats the passes of a radix sort. */
+const INSERTION_ROWS_MAX = 32;
+const DIGIT_BITS = 11;
+const DIGITS = 1 << DIGIT_BITS;
+const KEY_WORDS = 4;
+
+/** The numbers of the rows in the order of their keys (four words each, see `Rows.keys`). */
+export function sortedOrder(keys: Uint32Array, count: number): Uint32Array {
+  const order = new Uint32Array(count);
+  for (let row = 0; row < count; row += 1) order[row] = row;
+  sortByWord(keys, order, new Uint32Array(count), 0, count, 0);
+  return order;
+}
+
+/** Sorts order[from, to), whose rows agree in all words before `word`; then each run of equal words by the next one. */
+function sortByWord(
+  keys: Uint32Array,
+  order: Uint32Array,
+  spare: Uint32Array,
+  from: number,
+  to: number,
+  word: number,
+): void {
+  if (to - from <= INSERTION_ROWS_MAX) return insertionSort(keys, order, from, to, word);
+  radixSort(keys, order, spare, from, to, word);
+  if (word === KEY_WORDS - 1) return;
+  let runStart = from;
+  for (let index = from + 1; index <= to; index += 1) {
+    if (index < to && keys[order[index]! * 4 + word] === keys[order[runStart]! * 4 + word]) continue;
+    if (index - runStart > 1) sortByWord(keys, order, spare, runStart, index, word + 1);
+    runStart = index;
+  }
+}
+
+function insertionSort(keys: Uint32Array, order: Uint32Array, from: number, to: number, word: number): void {
+  for (let index = from + 1; index < to; index += 1) {
+    const row = order[index]!;
+    let hole = index;
+    while (hole > from && isBefore(keys, row, order[hole - 1]!, word)) {
+      order[hole] = order[hole - 1]!;
+      hole -= 1;
+    }
+    order[hole] = row;
+  }
+}
+
+function isBefore(keys: Uint32Array, left: number, right: number, firstWord: number): boolean {
+  for (let word = firstWord; word < KEY_WORDS; word += 1) {
+    const difference = keys[left * 4 + word]! - keys[right * 4 + word]!;
+    if (difference !== 0) return difference < 0;
+  }
+  return false;
+}
+
+/** Three stable counting passes over one word, least significant digit first. */
+function radixSort(
+  keys: Uint32Array,
+  order: Uint32Array,
+  spare: Uint32Array,
+  from: number,
+  to: number,
+  word: number,
+): void {
+  let source = order;
+  let target = spare;
+  const places = new Uint32Array(DIGITS);
+  for (let shift = 0; shift < 32; shift += DIGIT_BITS) {
+    places.fill(0);
+    for (let index = from; index < to; index += 1) {
+      const digit = (keys[source[index]! * 4 + word]! >>> shift) & (DIGITS - 1);
+      places[digit] = places[digit]! + 1;
+    }
+    let place = from;
+    for (let digit = 0; digit < DIGITS; digit += 1) {
+      const size = places[digit]!;
+      places[digit] = place;
+      place += size;
+    }
+    for (let index = from; index < to; index += 1) {
+      const row = source[index]!;
+      const digit = (keys[row * 4 + word]! >>> shift) & (DIGITS - 1);
+      const at = places[digit]!;
+      places[digit] = at + 1;
+      target[at] = row;
+    }
+    [source, target] = [target, source];
+  }
+  if (source !== order) order.set(source.subarray(from, to), from);
+}
+
+/** The rows gathered in the order of their keys, in fresh buffers. `withSlices`: the task had more than one slice. */
+export function takeSortedRows(rows: RowBuffer, withSlices: boolean): Rows {
+  const { count } = rows;
+  const order = sortedOrder(rows.keys, count);
+  const taken = {
+    count,
+    bytes: new Uint8Array(Buffer.allocUnsafeSlow(rows.writer.position).buffer),
+    ends: new Uint32Array(count),
+    keys: new Uint32Array(count * KEY_WORDS),
+    payloads: new Uint32Array(count),
+    slices: withSlices ? new Uint16Array(count) : null,
+    recordOffsets: new Uint32Array(count),
+    recordLengths: new Uint32Array(count),
+    recordLines: new Uint32Array(count),
+  };
+  gatherTuples(rows, order, taken.bytes, taken.ends);
+  gatherKeys(rows.keys, order, taken.keys);
+  gather(rows.payloads, order, taken.payloads);
+  if (taken.slices !== null) gather(rows.slices, order, taken.slices);
+  gather(rows.recordOffsets, order, taken.recordOffsets);
+  gather(rows.recordLengths, order, taken.recordLengths);
+  gather(rows.recordLines, order, taken.recordLines);
+  return taken;
+}
+
+function gather<T extends Uint16Array | Uint32Array>(source: T, order: Uint32Array, target: T): void {
+  for (let index = 0; index < order.length; index += 1) target[index] = source[order[index]!]!;
+}
+
+function gatherKeys(source: Uint32Array, order: Uint32Array, target: Uint32Array): void {
+  for (let index = 0; index < order.length; index += 1) {
+    const row = order[index]! * KEY_WORDS;
+    target[index * KEY_WORDS] = source[row]!;
+    target[index * KEY_WORDS + 1] = source[row + 1]!;
+    target[index * KEY_WORDS + 2] = source[row + 2]!;
+    target[index * KEY_WORDS + 3] = source[row + 3]!;
+  }
+}
+
+/** Tuples are near 100 bytes: words through a DataView are cheaper than a view and a call per row. */
+function gatherTuples(rows: RowBuffer, order: Uint32Array, bytes: Uint8Array, ends: Uint32Array): void {
+  const { view: source, ends: sourceEnds } = rows;
+  const target = new DataView(bytes.buffer);
+  let position = 0;
+  for (let index = 0; index < order.length; index += 1) {
+    const row = order[index]!;
+    const end = sourceEnds[row]!;
+    let from = row === 0 ? 0 : sourceEnds[row - 1]!;
+    for (; from + 4 <= end; from += 4, position += 4) target.setInt32(position, source.getInt32(from));
+    for (; from < end; from += 1, position += 1) bytes[position] = source.getUint8(from);
+    ends[index] = position;
+  }
+}

@@ -1,0 +1,49 @@
+// The entry of the parse workers (room 3): a task of slices in, one ParsedChunk out. Piscina calls the default export; the row
+// buffers are transferred, not copied. Opening and reading is slice-file.ts, one slice is parse-slice.ts.
+
+import { move, transferableSymbol, valueSymbol } from 'piscina';
+import type { ParsedChunk, Rows } from '../src/core/chunk.ts';
+import type { Path } from '../src/core/range.ts';
+import { createRowBuffer, truncateRows } from '../src/core/row-buffer.ts';
+import type { ParseTask } from '../src/core/slice.ts';
+import { takeSortedRows } from '../src/core/sort.ts';
+import { events } from '../src/schema/events.ts';
+import type { TableDefinition } from '../src/schema/table.ts';
+import type { ParseContext } from './parse-slice.ts';
+import { parseSlice } from './parse-slice.ts';
+
+/** Kept from task to task; a worker does one task at a time. */
+const rows = createRowBuffer();
+
+/** Parses, validates, encodes and sorts. Bad content is part of the answer; a throw is a bug. */
+// oxlint-disable-next-line import/no-default-export -- piscina calls a worker's default export
+export default function parse(task: ParseTask): ParsedChunk {
+  const chunk = parseTask(task, events, 'bytes');
+  const transferable = {
+    ...chunk,
+    get [transferableSymbol]() {
+      return buffersOf(chunk.rows);
+    },
+    get [valueSymbol]() {
+      return chunk;
+    },
+  };
+  move(transferable);
+  return transferable;
+}
+
+/** The same for any table, and with papaparse forced where `path` says so. */
+export function parseTask(task: ParseTask, table: TableDefinition, path: Path): ParsedChunk {
+  const begun = performance.now();
+  truncateRows(rows, 0);
+  const context: ParseContext = { table, task, rows, path, bytesRead: 0 };
+  const slices = task.slices.map((_, index) => parseSlice(context, index));
+  const taken = takeSortedRows(rows, task.slices.length > 1);
+  return { slices, rows: taken, parseMs: performance.now() - begun, bytesRead: context.bytesRead };
+}
+
+function buffersOf(taken: Rows): ArrayBuffer[] {
+  const { bytes, ends, keys, payloads, slices, recordOffsets, recordLengths, recordLines } = taken;
+  const arrays = [bytes, ends, keys, payloads, slices, recordOffsets, recordLengths, recordLines];
+  return arrays.flatMap((array) => (array === null ? [] : [array.buffer]));
+}
