@@ -155,7 +155,7 @@ bench: ## measure throughput and latency on this machine
 
 test: ## run the tests; ARGS="test/core" or ARGS="--test-name-pattern=uuid" for some of them
 	@select=$$select_tests; $(tools) set -- $(value ARGS); eval "$$select"; unset NODE_OPTIONS NODE_TEST_CONTEXT; \
-	exec node --test --test-reporter=spec --test-concurrency=2 --test-timeout=900000 "$$@"
+	exec node --test --test-reporter=spec --test-concurrency=2 --test-timeout=600000 "$$@"
 
 check: ## check types, lint rules and import walls, format, dead code
 	@$(tools) unset NODE_OPTIONS; failed=; bin=node_modules/.bin; \
