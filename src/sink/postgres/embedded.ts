@@ -5,7 +5,7 @@ import { chmodSync, existsSync, renameSync, statSync, writeFileSync } from 'node
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { MillraceError } from '../../errors.ts';
-import { serverAccount } from './embedded/account.ts';
+import { refuseForeign, serverAccount } from './embedded/account.ts';
 import type { Account } from './embedded/account.ts';
 import { usableBinaries } from './embedded/binaries.ts';
 import { SUPERUSER, makeCluster, readPassword } from './embedded/cluster.ts';
@@ -101,6 +101,7 @@ export async function closeEmbedded(options: EmbeddedOptions): Promise<void> {
 export async function stopEmbedded(options: EmbeddedOptions): Promise<boolean> {
   const { dataFolder } = options;
   const place = placeOf(dataFolder, readState(dataFolder));
+  refuseForeign(place.cluster);
   if (livingServer(place.cluster) === undefined) return false;
   return locked(options, async () => {
     const running = livingServer(place.cluster);
@@ -168,6 +169,7 @@ function homeAway(options: EmbeddedOptions, former: ServerState, account: Accoun
  */
 async function reach(dataFolder: string, patience: 'at once' | 'wait'): Promise<EmbeddedServer | undefined> {
   const place = placeOf(dataFolder, readState(dataFolder));
+  refuseForeign(place.cluster);
   const deadline = performance.now() + COMING_UP_MS_MAX;
   for (;;) {
     const running = livingServer(place.cluster);

@@ -74,7 +74,9 @@ test('a terminated backend shows in the next query, not as an uncaught exception
   const client = await connect(await target());
   const admin = await connect(await target());
   const { rows } = await client.query('SELECT pg_backend_pid() AS pid');
-  const ended = new Promise((resolve) => client.once('end', resolve)); // events.once would reject at 'error'
+  const ended = new Promise<void>((resolve) => {
+    client.once('end', resolve); // events.once would reject at 'error'
+  });
   await admin.query('SELECT pg_terminate_backend($1)', [rows[0].pid]);
   await ended;
   await assert.rejects(client.query('SELECT 1'));

@@ -20,13 +20,25 @@ const CANDIDATES = ['postgres', 'nobody'] as const;
  */
 export function serverAccount(cluster: string): Account {
   const self = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  refuseForeign(cluster);
+  if (self.uid !== 0) return { ...self, switched: false };
   const owner = statSync(cluster, { throwIfNoEntry: false });
-  if (self.uid !== 0) {
-    if (owner !== undefined && owner.uid !== self.uid) throw foreignCluster(cluster, owner.uid, self.uid);
-    return { ...self, switched: false };
-  }
   if (owner !== undefined) return { uid: owner.uid, gid: owner.gid, switched: true };
   return accountForRoot();
+}
+
+/** @throws {MillraceError} `embedded` when the cluster exists, is another account's, and this program is not root */
+export function refuseForeign(cluster: string): void {
+  const self = process.getuid?.() ?? 0;
+  const owner = self === 0 ? undefined : statSync(cluster, { throwIfNoEntry: false })?.uid;
+  if (owner === undefined || owner === self) return;
+  throw new MillraceError(
+    'embedded',
+    `${cluster} belongs to user id ${owner}, and this program runs as ${self}`,
+    {
+      wayOut: 'run as root or as that user, or use another data folder',
+    },
+  );
 }
 
 /** What `spawn` needs to run a program under the account. */
@@ -69,14 +81,4 @@ function idOf(flag: '-u' | '-g', name: string): number | undefined {
   } catch {
     return undefined; // `id` ends with 1 when there is no such user
   }
-}
-
-function foreignCluster(cluster: string, owner: number, self: number): MillraceError {
-  return new MillraceError(
-    'embedded',
-    `${cluster} belongs to user id ${owner}, and this program runs as ${self}`,
-    {
-      wayOut: 'run as root or as that user, or use another data folder',
-    },
-  );
 }

@@ -19,7 +19,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { MillraceError } from '../../../errors.ts';
 import { canReach, handOver } from './account.ts';
 import type { Account } from './account.ts';
@@ -78,7 +78,7 @@ export function readState(dataFolder: string): ServerState {
     return { ...NOTHING_KNOWN, ...(JSON.parse(readFileSync(stateFile, 'utf8')) as Partial<ServerState>) };
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return NOTHING_KNOWN;
-    throw new MillraceError('embedded', `${stateFile} cannot be read`, {
+    throw new MillraceError('embedded', `${stateFile} cannot be read: ${(cause as Error).message}`, {
       wayOut: 'mend or remove that file',
       cause,
     });
@@ -95,7 +95,8 @@ export function writeState(place: Place, state: ServerState): void {
 /** Makes `<data>/postgres`. As root it must be open for the server's account to pass through, whatever the umask. */
 export function makeFolder(place: Place): void {
   if (statSync(place.folder, { throwIfNoEntry: false }) !== undefined) return;
-  mkdirSync(place.folder, { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(place.folder), { recursive: true });
+  mkdirSync(place.folder, { recursive: true, mode: 0o700 }); // `recursive` for the race with another starter
   if (process.getuid?.() === 0) chmodSync(place.folder, 0o755);
 }
 
