@@ -242,14 +242,14 @@ export const OPTIONS = {
     kind: oneOf(['debug', 'info', 'warn', 'error', 'silent']),
     default: 'info',
     help: 'the least important lines that are logged',
-    commands: ['run', 'generate'],
+    commands: ['run'],
   }),
   logFormat: option({
     flag: 'log-format',
     kind: oneOf(['auto', 'pretty', 'json']),
     default: 'auto',
     help: 'auto: for people on a terminal, JSON lines elsewhere',
-    commands: ['run', 'generate'],
+    commands: ['run'],
   }),
   quiet: option({
     flag: 'quiet',
