@@ -61,3 +61,5 @@ export const events = defineTable({
   ],
   indexes: ['event_type', 'user_id', 'product_id', 'event_timestamp'],
 });
+
+export { events as eventsTable };
