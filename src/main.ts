@@ -2,8 +2,8 @@
 // The program: argv -> command -> exit code, and what signals, a closed pipe and unexpected errors mean. It knows no command's
 // work. Commands are imported when they are asked for, so that `--help` and `status` load neither workers nor parser. Nobody imports it.
 
-import { readFileSync } from 'node:fs';
 import type { CommandIo } from './commands/command.ts';
+import { programVersion } from './commands/version.ts';
 import { EXIT, MillraceError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import type { CommandName, OptionsOf } from './options.ts';
@@ -37,18 +37,13 @@ function io(): CommandIo {
 }
 
 async function main(): Promise<ExitCode> {
-  const request = readCommandLine(process.argv.slice(2), process.env, version(), helpWidth());
+  const request = readCommandLine(process.argv.slice(2), process.env, programVersion(), helpWidth());
   if (request.kind === 'print') {
     process.stdout.write(`${request.text}\n`);
     return EXIT.done;
   }
   const run = (await COMMANDS[request.command]()) as (options: unknown, io: CommandIo) => Promise<ExitCode>;
   return run(request.options, io());
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** Long lines are hard to read; and where nobody says how wide it is, help must look the same everywhere. */

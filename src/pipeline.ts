@@ -8,7 +8,6 @@ import { Bell } from './core/bell.ts';
 import type { JudgedChunk } from './core/chunk.ts';
 import type { DedupSet } from './core/dedup.ts';
 import { Slots } from './core/slots.ts';
-import type { CommittedSlice } from './core/slice.ts';
 import type { Pool } from './pool.ts';
 import type { SettledChunk, Sink, WriteResult } from './sink/sink.ts';
 import type { Source, SourceTask, Verdict } from './source/source.ts';
@@ -18,7 +17,7 @@ export interface RoadMeters {
   parsed(bytes: number, parseMs: number, queueMs: number): void;
   judged(ms: number): void;
   written(batch: Batch, ms: number): void;
-  settled(chunk: JudgedChunk, slices: readonly CommittedSlice[]): void;
+  settled(chunk: SettledChunk): void;
   parked(reason: string): void;
   restarted(reason: string): void;
 }
@@ -197,12 +196,12 @@ class Flow {
     }
   }
 
-  #settleChunk({ chunk, slices, refusedRows }: SettledChunk): void {
+  #settleChunk(settled: SettledChunk): void {
     const { dedup, source, meters } = this.#rooms;
-    dedup.settle(chunk, slices, refusedRows);
-    source.settle(slices);
-    meters.settled(chunk, slices);
-    this.#finishChunk(chunk);
+    dedup.settle(settled.chunk, settled.slices, settled.refusedRows);
+    source.settle(settled.slices);
+    meters.settled(settled);
+    this.#finishChunk(settled.chunk);
   }
 
   /** The chunks of a parked file leave the queue; their other files are read again. */

@@ -1,0 +1,177 @@
+// `millrace run`: opens the rooms, lets the road run, closes them in the right order, and says what became of every record. What
+// happens on the road itself is in pipeline.ts.
+
+import { randomInt } from 'node:crypto';
+import { DedupSet } from '../core/dedup.ts';
+import { EXIT } from '../errors.ts';
+import type { ExitCode } from '../errors.ts';
+import type { RunOptions } from '../options.ts';
+import { runPipeline } from '../pipeline.ts';
+import type { Ending, RoadMeters } from '../pipeline.ts';
+import { openPool } from '../pool.ts';
+import { events } from '../schema/events.ts';
+import type { SettledChunk, SinkEvents } from '../sink/sink.ts';
+import { openPostgresSink } from '../sink/postgres/postgres.ts';
+import { resolveTarget } from '../sink/postgres/target.ts';
+import { openDirectory } from '../source/directory.ts';
+import type { DirectorySource } from '../source/directory.ts';
+import { createLog } from '../telemetry/log.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { createMeters } from '../telemetry/meters.ts';
+import type { Meters } from '../telemetry/meters.ts';
+import { startProgress } from '../telemetry/progress.ts';
+import { secretsOf } from '../telemetry/redact.ts';
+import { openScreen } from '../telemetry/screen.ts';
+import { runSummary, summaryText } from '../telemetry/summary.ts';
+import type { CommandIo } from './command.ts';
+import { programVersion } from './version.ts';
+
+/** After a stop signal, what is in flight gets so long to commit; then it is rolled back, so that the program ends within 10 s. */
+const FINISH_MS_MAX = 7_000;
+const POOL_CLOSE_MS_MAX = 1_000;
+
+/** @throws {MillraceError} for everything that a person must mend */
+export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode> {
+  const screen = openScreen(io.stderr, io.env, secretsOf(io.env));
+  const log = createLog(screen, { level: options.quiet ? 'warn' : options.logLevel, format: options.logFormat });
+  const meters = createMeters({ rejectsShown: options.rejectsShown });
+  const ending = new GracefulEnding(io.signal);
+  await using closing = new AsyncDisposableStack();
+
+  const source = await openSource(options, meters, log);
+  const target = await resolveTarget(io.env, options.dataDir, {
+    keepDatabase: options.keepDatabase,
+    say: (line) => log.info(line),
+  });
+  closing.defer(() => target.close());
+  const pool = openPool({ workers: options.workers, onError: (error) => log.error({ err: error }, 'a parse worker failed') });
+  closing.defer(() => pool.close(POOL_CLOSE_MS_MAX));
+  const progress = options.quiet ? null : startProgress({ meters, files: () => source.state, screen, log });
+  closing.defer(() => progress?.end());
+  const sink = await openPostgresSink({
+    target,
+    table: events,
+    tableName: options.table,
+    source: options.source ?? options.inputDir,
+    lanes: options.lanes,
+    synchronousCommit: options.synchronousCommit === 'on',
+    events: sinkEvents(meters, log, ending),
+    programVersion: programVersion(),
+    abort: ending.abort,
+  });
+  if (sink === null) return EXIT.done; // asked to end before the database ever answered: nothing was begun
+  closing.defer(() => sink.leave());
+  closing.defer(() => source.close());
+  log.info({ input: options.inputDir, table: `${options.table.schema}.${options.table.name}` }, `reading ${options.inputDir} into ${target.describe}`);
+
+  const dedup = new DedupSet({ memoryBytes: options.dedupMemoryBytes, seed: randomInt(2 ** 32) });
+  await runPipeline({ source, pool, dedup, sink, meters: roadMeters(meters), slots: options.slots }, ending);
+  await source.close();
+  progress?.end();
+  return conclude(options, io, meters, source);
+}
+
+function openSource(options: RunOptions, meters: Meters, log: Logger): Promise<DirectorySource> {
+  return openDirectory({
+    directory: options.inputDir,
+    patterns: options.patterns,
+    recursive: options.recursive,
+    watch: options.watch,
+    scanEveryMs: options.scanEveryMs,
+    settleMs: options.settleMs,
+    settleGrowingMs: options.settleGrowingMs,
+    once: options.once,
+    after: options.after,
+    ...(options.archiveDir !== null && { archiveDirectory: options.archiveDir }),
+    dialect: { newline: options.newline },
+    rejectsMaxPerFile: options.rejectsMaxPerFile,
+    events: {
+      notice: (text) => log.warn(text),
+      found: (name, bytes) => log.debug({ bytes }, `found ${name}`),
+      refused: (name, reason) => {
+        meters.refused(name, reason);
+        log.warn(`${name} is refused: ${reason}`);
+      },
+      ended: (name, bytes) => log.debug({ bytes }, `${name} is done`),
+    },
+  });
+}
+
+function sinkEvents(meters: Meters, log: Logger, ending: GracefulEnding): SinkEvents {
+  return {
+    waiting: (reason) => {
+      meters.waiting(reason);
+      ending.sinkWaits(reason !== null);
+      if (reason === null) log.info('the database answers again, going on');
+      else log.warn(`waiting: ${reason}`);
+    },
+    notice: (text) => log.warn(text),
+    retried: (sqlstate) => meters.retried(sqlstate),
+  };
+}
+
+function roadMeters(meters: Meters): RoadMeters {
+  return {
+    parsed: (bytes, parseMs, queueMs) => meters.parsed(bytes, parseMs, queueMs),
+    judged: (ms) => meters.judged(ms),
+    written: (batch, ms) => meters.written(batch, ms),
+    settled: (settled) => {
+      meters.settled(settled.chunk, settled.slices);
+      countRefusedRows(settled, meters);
+    },
+    parked: (reason) => meters.parked(reason),
+    restarted: (reason) => meters.restarted(reason),
+  };
+}
+
+/** The database's own words may hold values: they stand in the quarantine table, not in what is printed. */
+function countRefusedRows({ chunk, refusedRows }: SettledChunk, meters: Meters): void {
+  const { slices, recordOffsets, recordLines } = chunk.rows;
+  for (const row of refusedRows) {
+    const slice = chunk.slices[slices?.[row] ?? 0];
+    if (slice === undefined) continue;
+    meters.reject({
+      file: slice.file.name,
+      line: slice.firstLine + (recordLines[row] ?? 0),
+      column: null,
+      code: 'refused_by_database',
+      sentence: 'the record was refused by the database; its words are in millrace.rejects',
+      offset: slice.start + (recordOffsets[row] ?? 0),
+    });
+  }
+}
+
+function conclude(options: RunOptions, io: CommandIo, meters: Meters, source: DirectorySource): ExitCode {
+  const snapshot = meters.snapshot();
+  const refusedFiles = snapshot.refused.count + snapshot.parked.count;
+  const files = source.state.filesDone + refusedFiles;
+  if (!options.quiet) (options.json ? io.stderr : io.stdout).write(`\n${summaryText(snapshot, files)}`);
+  if (options.json) io.stdout.write(`${JSON.stringify(runSummary(snapshot, { files, refusedFiles }))}\n`);
+  return refusedFiles > 0 ? EXIT.refusedFiles : EXIT.done;
+}
+
+/** The first signal lets what is in flight commit; it is rolled back when that takes too long, or when the database is away anyhow. */
+class GracefulEnding implements Ending {
+  readonly stop: AbortSignal;
+  readonly #abort = new AbortController();
+  #waiting = false;
+
+  constructor(stop: AbortSignal) {
+    this.stop = stop;
+    const begin = (): void => {
+      if (this.#waiting) this.#abort.abort();
+      else setTimeout(() => this.#abort.abort(), FINISH_MS_MAX).unref();
+    };
+    if (stop.aborted) begin();
+    else stop.addEventListener('abort', begin, { once: true });
+  }
+
+  get abort(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  sinkWaits(waiting: boolean): void {
+    this.#waiting = waiting;
+    if (waiting && this.stop.aborted) this.#abort.abort();
+  }
+}
