@@ -284,6 +284,19 @@ test('make check runs all four guards and names those that failed', async () => 
   assert.deepEqual([good.code, good.out.endsWith('check: passed\n')], [0, true]);
 });
 
+test('make psql hands the URL of the database and ARGS to psql, and says so where there is no psql', async () => {
+  using here = machine('new');
+  const bare = { ...here.env, PATH: toolsOnly(here) };
+  const without = await run('make', ['psql'], { cwd: here.checkout, env: bare });
+  assert.equal(without.code, 2);
+  assert.match(without.err, /^millrace: psql is not installed .*database-url/);
+  const psql = `${mkdir(here.checkout, 'client')}/psql`;
+  script(psql, `#!/bin/sh\nprintf '<%s>' "$@"\n`);
+  const env = { ...here.env, PATH: `${join(here.checkout, 'client')}:${here.env['PATH']}` };
+  const { out } = await run('make', ['-s', 'psql', `ARGS=-c 'select 1'`], { cwd: here.checkout, env });
+  assert.equal(out, '<{"args":["database-url","--start"],"leaked":[]}><-c><select 1>');
+});
+
 test('make clean leaves data alone', async () => {
   using here = machine('old');
   await make(here, 'run');
