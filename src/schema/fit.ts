@@ -39,6 +39,8 @@ export function fits(type: ColumnType, existing: string): boolean {
       return given.name === wanted.name && (given.arguments[0] ?? Infinity) >= codePointsMax(type, wanted);
     case 'numeric':
       return given.name === wanted.name && isWideEnough(wanted.arguments, given.arguments);
+    case 'timestamp without time zone':
+      return given.name === wanted.name && given.arguments[0] === 6; // fewer decimals would round
     default:
       return false;
   }
