@@ -35,7 +35,7 @@ const SCRIPT = `
   }
 `;
 
-export const EMBEDDED_MODULE = new URL('../../src/sink/postgres/embedded.ts', import.meta.url).href;
+const EMBEDDED_MODULE = new URL('../../src/sink/postgres/embedded.ts', import.meta.url).href;
 
 export interface Program {
   readonly child: ChildProcess;

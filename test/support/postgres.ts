@@ -4,7 +4,7 @@
 //   const server = await startTestServer();
 //   after(() => server.stop());
 //   const database = await server.createDatabase();
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
@@ -19,7 +19,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { canReach, handOver, serverAccount, spawnAs } from '../../src/sink/postgres/embedded/account.ts';
+import { canReach, handOver, serverAccount } from '../../src/sink/postgres/embedded/account.ts';
 import type { Account } from '../../src/sink/postgres/embedded/account.ts';
 import { usableBinaries } from '../../src/sink/postgres/embedded/binaries.ts';
 import { SUPERUSER, makeCluster, readPassword } from '../../src/sink/postgres/embedded/cluster.ts';
@@ -264,10 +264,4 @@ function ownerOf(home: string): ProcessMark | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** True when `program` can be run under the server's account: for tests that need an ordinary user. */
-export function runsAsOrdinaryUser(): boolean {
-  const account = serverAccount('/nonexistent');
-  return spawnSync('/bin/true', { ...spawnAs(account) }).status === 0;
 }

@@ -9,6 +9,7 @@ import { refuseForeign, serverAccount } from './embedded/account.ts';
 import type { Account } from './embedded/account.ts';
 import { usableBinaries } from './embedded/binaries.ts';
 import { SUPERUSER, makeCluster, readPassword } from './embedded/cluster.ts';
+import { EMBEDDED_DATABASE, makeDatabase, othersAreConnected, tryDatabase } from './embedded/database.ts';
 import { withLock } from './embedded/lock.ts';
 import {
   chooseAway,
@@ -24,8 +25,6 @@ import { isAlive, thisProcess } from './embedded/process.ts';
 import { endServer, launchServer, livingServer } from './embedded/server.ts';
 import type { RunningServer } from './embedded/server.ts';
 import { settingsText } from './embedded/settings.ts';
-
-export const EMBEDDED_DATABASE = 'ecommerce_streaming';
 
 export interface EmbeddedOptions {
   /** Normally `data`; the server lives in `postgres` under it. */
@@ -47,8 +46,6 @@ export interface EmbeddedServer {
 /** A checkpoint of 256 MB of dirty pages on a slow disk; a server that needs longer ends by itself. */
 const END_MS_MAX = 8_000;
 const COMING_UP_MS_MAX = 120_000;
-/** A backend is gone some milliseconds after its client. */
-const LAST_USERS_MS = 300;
 const LOG_BYTES_MAX = 8 * 2 ** 20;
 
 /**
@@ -175,7 +172,7 @@ async function reach(dataFolder: string, patience: 'at once' | 'wait'): Promise<
     const running = livingServer(place.cluster);
     if (running === undefined) return undefined;
     try {
-      await makeDatabase(clientOf(place, running));
+      await (patience === 'at once' ? tryDatabase : makeDatabase)(clientOf(place, running));
       return serverOf(place, running);
     } catch (cause) {
       if (patience === 'at once') return undefined;
@@ -190,43 +187,6 @@ function isComingUp(error: unknown): boolean {
   return (
     !(error instanceof MillraceError) && (!(error instanceof pg.DatabaseError) || error.code === '57P03')
   );
-}
-
-/** Connects to our database; makes it when a start was killed before it could. */
-async function makeDatabase(config: pg.ClientConfig): Promise<void> {
-  try {
-    await withClient(config, async () => {});
-  } catch (error) {
-    if (!(error instanceof pg.DatabaseError) || error.code !== '3D000') throw error;
-    await withClient({ ...config, database: 'postgres' }, async (client) => {
-      await client.query(`CREATE DATABASE ${pg.escapeIdentifier(EMBEDDED_DATABASE)}`);
-    });
-  }
-}
-
-async function othersAreConnected(config: pg.ClientConfig): Promise<boolean> {
-  const sql = `SELECT count(*)::int AS n FROM pg_catalog.pg_stat_activity
-    WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()`;
-  return withClient(config, async (client) => {
-    const deadline = performance.now() + LAST_USERS_MS;
-    for (;;) {
-      const { rows } = await client.query<{ n: number }>(sql);
-      if (rows[0]?.n === 0) return false;
-      if (performance.now() > deadline) return true;
-      await sleep(20);
-    }
-  });
-}
-
-async function withClient<T>(config: pg.ClientConfig, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ ...config, connectionTimeoutMillis: 10_000 });
-  client.on('error', () => {}); // the awaited call rejects as well; without a listener it would be thrown a second time
-  try {
-    await client.connect();
-    return await work(client);
-  } finally {
-    await client.end().catch(() => {}); // a connection that failed has nothing left to end
-  }
 }
 
 async function end(place: Place, state: ServerState, running: RunningServer): Promise<void> {

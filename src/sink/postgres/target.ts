@@ -24,7 +24,7 @@ export interface ResolvedTarget extends DatabaseTarget {
   close(): Promise<void>;
 }
 
-export type ConfiguredDatabase = Pick<DatabaseTarget, 'client' | 'describe'>;
+type ConfiguredDatabase = Pick<DatabaseTarget, 'client' | 'describe'>;
 
 const CONNECT_MS_MAX = 10_000;
 const SERVER_VERSION_MIN = 140_000;
@@ -34,7 +34,7 @@ const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', '
  * What every connection is set to; users' own defaults for their database must not stall or cut a load.
  * `search_path` stays as the database has it: users' triggers may rest on it, and our SQL qualifies every name.
  */
-export const SESSION_SETTINGS: Readonly<Record<string, string>> = {
+const SESSION_SETTINGS: Readonly<Record<string, string>> = {
   application_name: 'millrace',
   TimeZone: 'UTC',
   DateStyle: 'ISO', // what pg parses

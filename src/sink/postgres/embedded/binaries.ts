@@ -56,11 +56,6 @@ export function usableBinaries(
   return programsIn(join(copy, 'native'), found.version);
 }
 
-/** The package's version without touching anything, for caches. */
-export function binariesVersion(): string {
-  return findPackage().version;
-}
-
 function programsIn(native: string, version: string): Binaries {
   return { initdb: join(native, 'bin', 'initdb'), postgres: join(native, 'bin', 'postgres'), version };
 }

@@ -15,7 +15,7 @@ export function settingsText(): string {
 }
 
 /** Chosen for a machine with 2 cores and 24 GiB, and harmless on a laptop. fsync stays on: the data are real. */
-export function serverSettings(memoryBytes = memoryOfMachine()): Readonly<Record<string, string>> {
+function serverSettings(memoryBytes = memoryOfMachine()): Readonly<Record<string, string>> {
   return {
     // The index pages that random UUIDs touch should stay in memory: about 150 MB per million events.
     shared_buffers: `${sharedBuffersMiB(memoryBytes)}MB`,
