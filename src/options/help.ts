@@ -60,7 +60,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
   },
   check: {
     sentence: 'Read CSV files just as run would, without a database, and list what would be rejected.',
-    more: 'Each rejected record is printed as file:line:column: code: sentence.',
+    more: 'Each rejected record is printed as file:line:column: code: sentence, with - for the column when the whole record is at fault. With --json, up to 10,000 of them are listed.',
     positional: 'FILE',
     examples: [
       ['millrace check orders.csv', 'counts, and the first rejects with their places'],
@@ -79,7 +79,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
   },
   reset: {
     sentence: 'Remove stored events, the books of a source, or both (when neither is named).',
-    more: `Says what it will remove and asks. Without the books, the files are read again at the next run. A running instance is stopped first. ${DATABASE}`,
+    more: `Says what it will remove and asks. Without the books, the files are read again; without the events alone, they are not. An instance that is running forgets what it knew and goes on from what is left. ${DATABASE}`,
     examples: [
       ['millrace reset', 'start anew: events and books'],
       [
@@ -91,7 +91,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
   },
   prune: {
     sentence: 'Remove the books of files that ended long ago; stored events stay.',
-    more: `A pruned file that is still in the folder is read again at the next run, and its records count as duplicates. ${DATABASE}`,
+    more: `Books of files that are still in the folder stay as well, since those would be read again. Says what it will remove and asks. ${DATABASE}`,
     examples: [
       ['millrace prune', 'books older than 30 days, after asking'],
       ['millrace prune --older-than 7d --yes', 'for a timer'],

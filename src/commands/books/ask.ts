@@ -1,0 +1,31 @@
+// The question before something is removed. A program cannot answer it: it says --yes.
+
+import { createInterface } from 'node:readline/promises';
+import { MillraceError } from '../../errors.ts';
+import type { CommandIo } from '../command.ts';
+
+/** @throws {MillraceError} `usage` when nobody can be asked, before anything else is done */
+export function refuseWithoutAnswer(command: string, yes: boolean, io: CommandIo): void {
+  if (yes || io.interactive) return;
+  throw new MillraceError(
+    'usage',
+    `${command}: asks before it removes anything, and nobody can be asked here`,
+    {
+      wayOut: `${command} --yes removes without asking`,
+    },
+  );
+}
+
+/** Only `y` and `yes` mean yes; the end of the input and Ctrl-C mean no. */
+export async function agreed(question: string, io: CommandIo): Promise<boolean> {
+  const asking = createInterface({ input: io.stdin, output: io.stderr });
+  try {
+    const closed = new Promise<string>((resolve) => {
+      asking.once('close', () => resolve(''));
+    });
+    const answer = asking.question(`${question} [y/N] `, { signal: io.signal }).catch(() => '');
+    return /^\s*y(?:es)?\s*$/i.test(await Promise.race([answer, closed]));
+  } finally {
+    asking.close();
+  }
+}

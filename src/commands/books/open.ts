@@ -1,0 +1,105 @@
+// How `status`, `reset` and `prune` reach the books: the database, and the sources in it that they are about. Not for ingestion: nothing
+// is made or migrated here, and a database that is away is an error, not something to wait for.
+
+import { existsSync } from 'node:fs';
+import pg from 'pg';
+import { MillraceError } from '../../errors.ts';
+import { OPTIONS } from '../../options.ts';
+import type { TableName } from '../../schema/table.ts';
+import { placeOf, readState } from '../../sink/postgres/embedded/place.ts';
+import { configuredDatabase, connect, connectFailed, resolveTarget } from '../../sink/postgres/target.ts';
+import type { CommandIo } from '../command.ts';
+
+export interface BooksOptions {
+  readonly inputDir: string;
+  readonly source: string | null;
+  readonly table: TableName;
+  readonly dataDir: string;
+}
+
+/** One row of millrace.leases. */
+export interface SourceRow {
+  readonly id: number;
+  readonly source: string;
+  /** As schema.name. */
+  readonly target: string;
+}
+
+export interface OpenBooks {
+  readonly client: pg.Client;
+  /** For people; never with a password. */
+  readonly describe: string;
+}
+
+/**
+ * Connects, lets `work` use the connection, and closes it. An embedded server is started for the moment when it is not running, but
+ * not made: null when there never was one.
+ * @throws {MillraceError} `database`, `embedded`, or `usage` for a malformed DATABASE_URL
+ */
+export async function withBooks<T>(
+  options: BooksOptions,
+  io: CommandIo,
+  work: (books: OpenBooks) => Promise<T>,
+): Promise<T | null> {
+  if (configuredDatabase(io.env) === undefined && !hasEmbedded(options.dataDir)) return null;
+  const say = (line: string): void => void io.stderr.write(`millrace: ${line}\n`);
+  const target = await resolveTarget(io.env, options.dataDir, { keepDatabase: false, say });
+  try {
+    const client = await connect(target).catch((error: unknown) => {
+      throw connectFailed(target, error);
+    });
+    try {
+      return await work({ client, describe: target.describe });
+    } catch (error) {
+      throw explained(error, target.describe);
+    } finally {
+      await client.end();
+    }
+  } finally {
+    await target.close();
+  }
+}
+
+function hasEmbedded(dataDir: string): boolean {
+  return existsSync(placeOf(dataDir, readState(dataDir)).cluster);
+}
+
+function explained(error: unknown, describe: string): unknown {
+  if (!(error instanceof pg.DatabaseError)) return error;
+  const { message, code = '' } = error;
+  return new MillraceError('database', `${describe} says: ${message} (SQLSTATE ${code})`, { cause: error });
+}
+
+/** Whether the engine tables are there: somebody ran Millrace on this database. */
+export async function haveBooks(client: pg.Client): Promise<boolean> {
+  const sql = `SELECT to_regclass('millrace.file_totals') IS NOT NULL AND to_regclass('millrace.leases') IS NOT NULL AS found`;
+  return (await client.query<{ found: boolean }>(sql)).rows[0]?.found === true;
+}
+
+export async function allSources(client: pg.Client): Promise<readonly SourceRow[]> {
+  const sql = 'SELECT source_id AS id, source, target FROM millrace.leases ORDER BY source, target';
+  return (await client.query<SourceRow>(sql)).rows;
+}
+
+/** The source that the options name. */
+export function isMeant(row: SourceRow, options: BooksOptions): boolean {
+  return row.source === sourceName(options) && row.target === targetName(options);
+}
+
+export function sourceName(options: Pick<BooksOptions, 'source' | 'inputDir'>): string {
+  return options.source ?? options.inputDir;
+}
+
+export function targetName({ table }: Pick<BooksOptions, 'table'>): string {
+  return `${table.schema}.${table.name}`;
+}
+
+/** Nothing but defaults: nobody said which source is meant. */
+export function namesNoSource(options: BooksOptions): boolean {
+  const { inputDir, table } = OPTIONS;
+  return (
+    options.source === null &&
+    options.inputDir === inputDir.kind.judge(inputDir.default) &&
+    targetName(options) === `public.${table.default}`
+  );
+}
