@@ -3,9 +3,10 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { TableDefinition } from '../schema/table.ts';
-import { createSplitter, scanRecord, unquoteRecord } from './record.ts';
+import { createSplitter, scanRecord } from './record.ts';
 import type { FileFault } from './slice.ts';
 import { RECORD_BYTES_MAX } from './slice.ts';
+import { unquoteRecord } from './unquote.ts';
 
 const DELIMITERS = [',', ';', '\t', '|'] as const;
 
@@ -58,7 +59,7 @@ export function readHeader(
   );
   const best = candidates.reduce((left, right) => (right.known > left.known ? right : left));
   const isOpen = candidates.some((candidate) => candidate.kind === 'open');
-  if (best.kind !== 'complete' && isOpen) {
+  if (best.known <= 0 && isOpen) {
     if (!candidates.some((candidate) => candidate.kind === 'open' && candidate.endless))
       return { kind: 'incomplete' };
     return bytes.includes(0)

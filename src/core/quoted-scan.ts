@@ -4,9 +4,10 @@
 import Papa from 'papaparse';
 import type { Header } from './header.ts';
 import type { Range } from './range.ts';
-import { CR, unquoteRecord } from './record.ts';
+import { CR } from './record.ts';
 import { rejectValue } from './reject-list.ts';
 import { encodeRow } from './row-encoder.ts';
+import { unquoteRecord } from './unquote.ts';
 
 /** Enough to spread a call's cost, little enough to keep its strings in the young generation. */
 const BATCH_RECORDS_MAX = 512;

@@ -38,6 +38,22 @@ interface Trace {
   endFields: number;
 }
 
+/** Where a scan stands. */
+interface Cursor {
+  position: number;
+  state: number;
+  /** Fields begun so far. */
+  fields: number;
+  lines: number;
+  /** The first line end inside quotes, or -1. */
+  firstNewline: number;
+  isTracing: boolean;
+  /** What the trace counts more than this scan. */
+  bias: number;
+  /** Up to here the bytes are counted in `examined`. */
+  counted: number;
+}
+
 /** The form of a file's records, and what the last call of `scanRecord` found. */
 export interface Splitter {
   readonly delimiter: number;
@@ -58,6 +74,7 @@ export interface Splitter {
   endless: boolean;
   /** Bytes looked at so far; tests count these instead of seconds. */
   examined: number;
+  readonly cursor: Cursor;
   readonly trace: Trace;
 }
 
@@ -74,6 +91,16 @@ export function createSplitter(delimiter: number, newline: number, fields: numbe
     openQuote: false,
     endless: false,
     examined: 0,
+    cursor: {
+      position: 0,
+      state: FIELD_START,
+      fields: 1,
+      lines: 1,
+      firstNewline: -1,
+      isTracing: false,
+      bias: 0,
+      counted: 0,
+    },
     trace: { newlines: [], fields: [], at: 0, end: 0, endState: QUOTED, endFields: 0 },
   };
 }
@@ -85,116 +112,143 @@ export function createSplitter(delimiter: number, newline: number, fields: numbe
  */
 export function scanRecord(splitter: Splitter, bytes: Buffer, from: number, final: boolean): Outcome {
   if (from >= bytes.length) return 'end';
-  const { delimiter, newline, trace } = splitter;
+  const { cursor, trace, newline } = splitter;
   const stop = Math.min(bytes.length, from + RECORD_BYTES_MAX + 1);
-  const fieldsMax = splitter.fields === 0 ? Infinity : splitter.fields;
-  let state = FIELD_START;
-  let position = from;
-  let fields = 1;
-  let lines = 1;
-  let firstNewline = -1;
-  let tracing = false;
-  let bias = 0;
-  let verdict: 'cut' | 'ended' | 'after_quote' | 'too_many_fields' = 'cut';
-  let counted = from;
+  startAt(cursor, from);
+  const verdict = run(splitter, bytes, stop);
+  splitter.examined += cursor.position - cursor.counted;
+  if (cursor.isTracing) remember(trace, cursor);
 
-  scanning: while (position < stop) {
-    const byte = bytes[position]!;
-    switch (state) {
-      case FIELD_START:
-        if (byte === QUOTE) {
-          state = QUOTED;
-          position += 1;
-        } else state = UNQUOTED;
-        continue;
-      case UNQUOTED:
-        if (byte !== delimiter && byte !== newline) {
-          position += 1;
-          continue;
-        }
-        break;
-      case QUOTED:
-        if (byte === QUOTE) {
-          if (position + 1 === stop) break scanning;
-          if (bytes[position + 1] === QUOTE) position += 2;
-          else {
-            position += 1;
-            state = CLOSED;
-          }
-        } else if (byte !== newline) position += 1;
-        else {
-          if (firstNewline < 0) firstNewline = position;
-          lines += 1;
-          if (tracing) note(trace, position, fields + bias);
-          else if (knows(trace, position)) {
-            splitter.examined += position - counted;
-            bias = trace.fields[trace.at]! - fields;
-            lines += trace.newlines.length - 1 - trace.at;
-            fields = trace.endFields - bias;
-            if (fields > fieldsMax) {
-              counted = position;
-              verdict = 'too_many_fields';
-              break scanning;
-            }
-            tracing = true;
-            position = counted = trace.end;
-            state = trace.endState;
-            continue;
-          } else {
-            restart(trace, position, fields);
-            tracing = true;
-          }
-          position += 1;
-        }
-        continue;
-      default:
-        if (byte === CR && newline === LF) {
-          if (position + 1 === stop) break scanning;
-          if (bytes[position + 1] === LF) {
-            verdict = 'ended';
-            break scanning;
-          }
-        }
-        if (byte !== delimiter && byte !== newline) {
-          verdict = 'after_quote';
-          break scanning;
-        }
-    }
-    if (byte === newline) {
-      verdict = 'ended';
-      break;
-    }
-    if (fields === fieldsMax) {
-      verdict = 'too_many_fields';
-      break;
-    }
-    fields += 1;
-    position += 1;
-    state = FIELD_START;
-  }
-
-  splitter.examined += position - counted;
-  splitter.lines = lines;
-  if (tracing) remember(trace, position, state, fields + bias);
+  let lineEnd = cursor.position;
   if (verdict === 'cut') {
-    const isWindowFull = bytes.length > from + RECORD_BYTES_MAX;
-    if (isWindowFull)
-      return faultOfLine(splitter, bytes, from, position, firstNewline, 'record_too_large', final);
-    if (!final) return open(splitter, state === QUOTED && position === stop, false);
-    // A quote as the very last byte closes its field.
-    if (state === QUOTED && position === stop)
-      return faultOfLine(splitter, bytes, from, position, firstNewline, 'unclosed_quote', final);
-    position = stop;
-  } else if (verdict !== 'ended')
-    return faultOfLine(splitter, bytes, from, position, firstNewline, verdict, final);
+    if (bytes.length > from + RECORD_BYTES_MAX)
+      return faultOfLine(splitter, bytes, from, 'record_too_large', final);
+    const isInQuotes = cursor.state === QUOTED && cursor.position === stop; // a quote as the very last byte would close
+    if (!final) return open(splitter, isInQuotes, false);
+    if (isInQuotes) return faultOfLine(splitter, bytes, from, 'unclosed_quote', final);
+    lineEnd = stop;
+  } else if (verdict !== 'ended') return faultOfLine(splitter, bytes, from, verdict, final);
+  else if (bytes[lineEnd] !== newline) lineEnd += 1; // the CR behind a closing quote
 
-  const lineEnd = bytes[position] === CR && newline === LF && state === CLOSED ? position + 1 : position;
+  splitter.contentEnd = withoutReturn(bytes, from, lineEnd, newline);
   splitter.next = Math.min(lineEnd + 1, bytes.length);
-  splitter.contentEnd = withoutReturn(bytes, from, Math.min(lineEnd, bytes.length), newline);
+  splitter.lines = cursor.lines;
   if (splitter.contentEnd === from) return 'blank';
-  if (fields < splitter.fields)
-    return faultOfLine(splitter, bytes, from, lineEnd, firstNewline, 'too_few_fields', final);
+  if (cursor.fields < splitter.fields) return faultOfLine(splitter, bytes, from, 'too_few_fields', final);
   return 'record';
+}
+
+/** `cut`: the bytes end first. `ended`: the cursor stands on the line end, or on the CR before it. */
+type Verdict = 'cut' | 'ended' | 'after_quote' | 'too_many_fields';
+
+function startAt(cursor: Cursor, from: number): void {
+  cursor.position = from;
+  cursor.state = FIELD_START;
+  cursor.fields = 1;
+  cursor.lines = 1;
+  cursor.firstNewline = -1;
+  cursor.isTracing = false;
+  cursor.bias = 0;
+  cursor.counted = from;
+}
+
+/** The automaton. It can go on from any cursor that a trace has kept, so a state that waits for a byte stays on the byte before. */
+function run(splitter: Splitter, bytes: Buffer, stop: number): Verdict {
+  const { cursor, delimiter, newline } = splitter;
+  const fieldsMax = splitter.fields === 0 ? Infinity : splitter.fields;
+  while (cursor.position < stop) {
+    const byte = bytes[cursor.position]!;
+    switch (cursor.state) {
+      case FIELD_START:
+        cursor.state = byte === QUOTE ? QUOTED : UNQUOTED;
+        if (byte === QUOTE) cursor.position += 1;
+        break;
+      case UNQUOTED: {
+        cursor.position = plainEnd(bytes, cursor.position, stop, delimiter, newline);
+        if (cursor.position === stop) return 'cut';
+        const verdict = passDelimiter(cursor, bytes, newline, fieldsMax);
+        if (verdict !== null) return verdict;
+        break;
+      }
+      case QUOTED:
+        if (!passQuoted(splitter, bytes, stop)) return 'cut';
+        if (cursor.fields > fieldsMax) return 'too_many_fields';
+        break;
+      default: {
+        if (byte === CR && newline === LF) {
+          if (cursor.position + 1 === stop) return 'cut';
+          return bytes[cursor.position + 1] === LF ? 'ended' : 'after_quote';
+        }
+        if (byte !== delimiter && byte !== newline) return 'after_quote';
+        const verdict = passDelimiter(cursor, bytes, newline, fieldsMax);
+        if (verdict !== null) return verdict;
+      }
+    }
+  }
+  return 'cut';
+}
+
+function plainEnd(bytes: Buffer, from: number, stop: number, delimiter: number, newline: number): number {
+  let position = from;
+  for (; position < stop; position += 1) {
+    const byte = bytes[position]!;
+    if (byte === delimiter || byte === newline) break;
+  }
+  return position;
+}
+
+/** The cursor stands on a delimiter or a line end. */
+function passDelimiter(cursor: Cursor, bytes: Buffer, newline: number, fieldsMax: number): Verdict | null {
+  if (bytes[cursor.position] === newline) return 'ended';
+  if (cursor.fields === fieldsMax) return 'too_many_fields';
+  cursor.fields += 1;
+  cursor.position += 1;
+  cursor.state = FIELD_START;
+  return null;
+}
+
+/** Inside quotes: passes to behind the closing quote, an escaped one, or a line end. False when the bytes end first. */
+function passQuoted(splitter: Splitter, bytes: Buffer, stop: number): boolean {
+  const { cursor, newline } = splitter;
+  cursor.position = plainEnd(bytes, cursor.position, stop, QUOTE, newline);
+  const { position } = cursor;
+  if (position === stop) return false;
+  if (bytes[position] === newline) {
+    passNewline(splitter);
+  } else if (position + 1 === stop) {
+    return false;
+  } else if (bytes[position + 1] === QUOTE) {
+    cursor.position = position + 2;
+  } else {
+    cursor.position = position + 1;
+    cursor.state = CLOSED;
+  }
+  return true;
+}
+
+/** A line end inside quotes: where an earlier scan passed it in the same state, takes over from where that one stopped. */
+function passNewline(splitter: Splitter): void {
+  const { cursor, trace } = splitter;
+  const { position } = cursor;
+  if (cursor.firstNewline < 0) cursor.firstNewline = position;
+  cursor.lines += 1;
+  cursor.position = position + 1;
+  if (cursor.isTracing) {
+    note(trace, position, cursor.fields + cursor.bias);
+    return;
+  }
+  cursor.isTracing = true;
+  if (!knows(trace, position)) {
+    restart(trace, position, cursor.fields);
+    return;
+  }
+  splitter.examined += position - cursor.counted;
+  cursor.bias = trace.fields[trace.at]! - cursor.fields;
+  cursor.lines += trace.newlines.length - 1 - trace.at;
+  cursor.fields = trace.endFields - cursor.bias;
+  cursor.state = trace.endState;
+  cursor.position = trace.end;
+  cursor.counted = trace.end;
 }
 
 function open(splitter: Splitter, openQuote: boolean, endless: boolean): Outcome {
@@ -203,16 +257,15 @@ function open(splitter: Splitter, openQuote: boolean, endless: boolean): Outcome
   return 'open';
 }
 
-/** A malformed record costs its first line; `firstNewline` is where that ends, or -1 when the fault at `position` stands on it. */
+/** A malformed record costs its first line, which ends at its first line end inside quotes or else behind the fault. */
 function faultOfLine(
   splitter: Splitter,
   bytes: Buffer,
   from: number,
-  position: number,
-  firstNewline: number,
   fault: StructuralFault,
   final: boolean,
 ): Outcome {
+  const { position, firstNewline } = splitter.cursor;
   let lineEnd = firstNewline;
   if (lineEnd < 0) {
     lineEnd = bytes.indexOf(splitter.newline, position);
@@ -252,45 +305,8 @@ function note(trace: Trace, position: number, fields: number): void {
   trace.fields.push(fields);
 }
 
-function remember(trace: Trace, end: number, state: number, fields: number): void {
-  trace.end = end;
-  trace.endState = state;
-  trace.endFields = fields;
-}
-
-/**
- * Takes a well-formed record apart without papaparse: writes its unquoted fields one after the other into `target` (at least as long
- * as the record), their ranges into `starts` and `ends`, and returns how many there are.
- */
-export function unquoteRecord(
-  bytes: Uint8Array,
-  from: number,
-  contentEnd: number,
-  delimiter: number,
-  target: Uint8Array,
-  starts: Int32Array,
-  ends: Int32Array,
-): number {
-  let position = from;
-  let written = 0;
-  let field = 0;
-  for (;;) {
-    starts[field] = written;
-    const isQuoted = position < contentEnd && bytes[position] === QUOTE;
-    if (isQuoted) position += 1;
-    while (position < contentEnd) {
-      const byte = bytes[position]!;
-      if (isQuoted && byte === QUOTE) {
-        position += 1;
-        if (bytes[position] !== QUOTE || position >= contentEnd) break;
-      } else if (!isQuoted && byte === delimiter) break;
-      target[written] = byte;
-      written += 1;
-      position += 1;
-    }
-    ends[field] = written;
-    field += 1;
-    if (position >= contentEnd) return field;
-    position += 1;
-  }
+function remember(trace: Trace, cursor: Cursor): void {
+  trace.end = cursor.position;
+  trace.endState = cursor.state;
+  trace.endFields = cursor.fields + cursor.bias;
 }
