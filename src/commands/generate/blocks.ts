@@ -49,7 +49,9 @@ export async function* makeBlocks(
       if (next !== undefined) yield await next;
     }
   } finally {
-    await pool.destroy(); // rejects what is still ahead; runTask's catch keeps that from being unhandled
+    // A thread that is ended in the middle of a task makes piscina raise an error that nobody can catch.
+    await Promise.allSettled(ahead);
+    await pool.destroy();
   }
 }
 
