@@ -191,7 +191,7 @@ function headOf(window: Window, start: number, end: number): Head | null {
     bytes = Buffer.allocUnsafe(length);
     readExactly(window.file, bytes, 0, length, 0);
   }
-  return { length, hash: Uint8Array.prototype.slice.call(digest('sha256', bytes, 'buffer')) };
+  return { length, hash: new Uint8Array(digest('sha256', bytes, 'buffer')) };
 }
 
 function skipHeader(range: Range, header: Header): void {

@@ -78,7 +78,7 @@ function rejectOf(
     code,
     sentence,
     // A copy with a buffer of its own: posting a view would clone the worker's whole read buffer.
-    raw: Uint8Array.prototype.slice.call(bytes, from, from + Math.min(place.length, RAW_BYTES_MAX)),
+    raw: new Uint8Array(bytes.subarray(from, from + Math.min(place.length, RAW_BYTES_MAX))),
     records: 1,
   };
 }
