@@ -2,11 +2,11 @@
 // them the files would be read again.
 
 import { lstat, readdir } from 'node:fs/promises';
-import { MillraceError, EXIT } from '../errors.ts';
+import { MillraceError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import type { PruneOptions } from '../options.ts';
 import { counted, printable } from '../telemetry/text.ts';
-import { agreed, refuseWithoutAnswer } from './books/ask.ts';
+import { agreed, refuseWithoutAnswer, sayOutcome } from './books/ask.ts';
 import { removeBooks, underExclusiveFence } from './books/exclusive.ts';
 import { allSources, haveBooks, isMeant, sourceName, targetName, withBooks } from './books/open.ts';
 import type { OpenBooks, SourceRow } from './books/open.ts';
@@ -14,9 +14,8 @@ import type { CommandIo } from './command.ts';
 
 export async function prune(options: PruneOptions, io: CommandIo): Promise<ExitCode> {
   refuseWithoutAnswer('prune', options.yes, io);
-  const said = await withBooks(options, io, (books) => pruneIn(books, options, io));
-  io.stderr.write(`millrace: ${said ?? 'there is no database yet, so nothing to remove'}\n`);
-  return EXIT.done;
+  const outcome = await withBooks(options, io, (books) => pruneIn(books, options, io));
+  return sayOutcome(outcome, io);
 }
 
 /** Returns what was done, as a sentence. */

@@ -2,11 +2,11 @@
 // The lease stays: it is how a running instance learns that it must begin again.
 
 import pg from 'pg';
-import { EXIT, MillraceError } from '../errors.ts';
+import { MillraceError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import type { ResetOptions } from '../options.ts';
 import { counted, printable } from '../telemetry/text.ts';
-import { agreed, refuseWithoutAnswer } from './books/ask.ts';
+import { agreed, refuseWithoutAnswer, sayOutcome } from './books/ask.ts';
 import { removeBooks, underExclusiveFence } from './books/exclusive.ts';
 import { allSources, haveBooks, isMeant, sourceName, targetName, withBooks } from './books/open.ts';
 import type { OpenBooks, SourceRow } from './books/open.ts';
@@ -25,9 +25,8 @@ interface Plan {
 
 export async function reset(options: ResetOptions, io: CommandIo): Promise<ExitCode> {
   refuseWithoutAnswer('reset', options.yes, io);
-  const said = await withBooks(options, io, (books) => resetIn(books, options, io));
-  io.stderr.write(`millrace: ${said ?? 'there is no database yet, so nothing to remove'}\n`);
-  return EXIT.done;
+  const outcome = await withBooks(options, io, (books) => resetIn(books, options, io));
+  return sayOutcome(outcome, io);
 }
 
 /** Returns what was done, as a sentence. */

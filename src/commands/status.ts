@@ -43,10 +43,12 @@ const FILES_SHOWN_MAX = 200;
 
 export async function status(options: StatusOptions, io: CommandIo): Promise<ExitCode> {
   const notes: string[] = [];
-  const files = await withBooks(options, io, async ({ client }) => {
+  const outcome = await withBooks(options, io, async ({ client }) => {
     if (!(await haveBooks(client))) return null;
     return readFiles(client, await chosenSources(client, options, notes), options.inputDir);
   });
+  if (outcome.kind === 'interrupted') return EXIT.interrupted;
+  const files = outcome.kind === 'none' ? null : outcome.value;
   if (files === null) notes.push('nothing was ever read into this database; millrace run begins');
   const found: Status = { total: totalOf(files ?? []), files: files ?? [] };
   for (const note of notes) io.stderr.write(`millrace: ${printable(note)}\n`);

@@ -1,8 +1,10 @@
 // The question before something is removed. A program cannot answer it: it says --yes.
 
 import { createInterface } from 'node:readline/promises';
-import { MillraceError } from '../../errors.ts';
+import { EXIT, MillraceError } from '../../errors.ts';
+import type { ExitCode } from '../../errors.ts';
 import type { CommandIo } from '../command.ts';
+import type { Outcome } from './open.ts';
 
 /** @throws {MillraceError} `usage` when nobody can be asked, before anything else is done */
 export function refuseWithoutAnswer(command: string, yes: boolean, io: CommandIo): void {
@@ -27,5 +29,22 @@ export async function agreed(question: string, io: CommandIo): Promise<boolean> 
     return /^\s*y(?:es)?\s*$/i.test(await Promise.race([answer, closed]));
   } finally {
     asking.close();
+  }
+}
+
+/** Tells what was done, and the exit code. */
+export function sayOutcome(outcome: Outcome<string>, io: CommandIo): ExitCode {
+  switch (outcome.kind) {
+    case 'done':
+      io.stderr.write(`millrace: ${outcome.value}\n`);
+      return EXIT.done;
+    case 'none':
+      io.stderr.write('millrace: there is no database yet, so nothing to remove\n');
+      return EXIT.done;
+    case 'interrupted':
+      io.stderr.write('millrace: interrupted before anything was known to be removed\n');
+      return EXIT.interrupted;
+    default:
+      return outcome satisfies never;
   }
 }

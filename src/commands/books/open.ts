@@ -1,6 +1,7 @@
 // How `status`, `reset` and `prune` reach the books: the database, and the sources in it that they are about. Not for ingestion: nothing
 // is made or migrated here, and a database that is away is an error, not something to wait for.
 
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import pg from 'pg';
 import { MillraceError } from '../../errors.ts';
@@ -8,6 +9,7 @@ import { OPTIONS } from '../../options.ts';
 import type { TableName } from '../../schema/table.ts';
 import { placeOf, readState } from '../../sink/postgres/embedded/place.ts';
 import { configuredDatabase, connect, connectFailed, resolveTarget } from '../../sink/postgres/target.ts';
+import type { DatabaseTarget } from '../../sink/postgres/target.ts';
 import type { CommandIo } from '../command.ts';
 
 export interface BooksOptions {
@@ -31,33 +33,61 @@ export interface OpenBooks {
   readonly describe: string;
 }
 
+/** `none`: no database was ever made. `interrupted`: a signal came first; a transaction that was open is rolled back. */
+export type Outcome<T> =
+  | { readonly kind: 'done'; readonly value: T }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'interrupted' };
+
 /**
  * Connects, lets `work` use the connection, and closes it. An embedded server is started for the moment when it is not running, but
- * not made: null when there never was one.
+ * not made.
  * @throws {MillraceError} `database`, `embedded`, or `usage` for a malformed DATABASE_URL
  */
 export async function withBooks<T>(
   options: BooksOptions,
   io: CommandIo,
   work: (books: OpenBooks) => Promise<T>,
-): Promise<T | null> {
-  if (configuredDatabase(io.env) === undefined && !hasEmbedded(options.dataDir)) return null;
+): Promise<Outcome<T>> {
+  if (configuredDatabase(io.env) === undefined && !hasEmbedded(options.dataDir)) return { kind: 'none' };
   const say = (line: string): void => void io.stderr.write(`millrace: ${line}\n`);
   const target = await resolveTarget(io.env, options.dataDir, { keepDatabase: false, say });
   try {
-    const client = await connect(target).catch((error: unknown) => {
-      throw connectFailed(target, error);
-    });
-    try {
-      return await work({ client, describe: target.describe });
-    } catch (error) {
-      throw explained(error, target.describe);
-    } finally {
-      await client.end();
-    }
+    const worked = workOn(target, io.signal, work);
+    return await Promise.race([worked, interruption(io.signal)]);
+  } catch (error) {
+    throw explained(error, target.describe);
   } finally {
     await target.close();
   }
+}
+
+async function workOn<T>(
+  target: DatabaseTarget,
+  signal: AbortSignal,
+  work: (books: OpenBooks) => Promise<T>,
+): Promise<Outcome<T>> {
+  const client = await connect(target).catch((error: unknown) => {
+    throw connectFailed(target, error);
+  });
+  // Nothing else ends a statement that waits for a lock; the server rolls back what was open.
+  const hangUp = (): void => void client.connection.stream.destroy();
+  signal.addEventListener('abort', hangUp);
+  if (signal.aborted) hangUp();
+  try {
+    return { kind: 'done', value: await work({ client, describe: target.describe }) };
+  } catch (error) {
+    if (signal.aborted) return { kind: 'interrupted' };
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', hangUp);
+    if (!signal.aborted) await client.end();
+  }
+}
+
+async function interruption(signal: AbortSignal): Promise<{ readonly kind: 'interrupted' }> {
+  if (!signal.aborted) await once(signal, 'abort');
+  return { kind: 'interrupted' };
 }
 
 function hasEmbedded(dataDir: string): boolean {
