@@ -56,3 +56,11 @@ export interface Books {
   /** Known under another name or device now, same content: the books follow. */
   moved(info: GenerationInfo): Promise<void>;
 }
+
+/** A call came to nothing because the sink was left, or a restart in process is needed (the sink's `watch` tells why): drop everything. */
+export class BooksClosed extends Error {
+  constructor(reason: string) {
+    super(reason);
+    this.name = 'BooksClosed';
+  }
+}

@@ -97,7 +97,12 @@ export type ParsedSlice =
       readonly stamp: FileStamp | null;
     }
   /** The file as a whole cannot be taken, e.g. a bad header; `reason` is a sentence. */
-  | { readonly kind: 'refused'; readonly code: FileFault; readonly reason: string; readonly stamp: FileStamp | null }
+  | {
+      readonly kind: 'refused';
+      readonly code: FileFault;
+      readonly reason: string;
+      readonly stamp: FileStamp | null;
+    }
   /** The file could not be opened or read; `code` is the errno name, e.g. ENOENT, EACCES, EIO, or NOT_REGULAR, or SHRUNK. */
   | { readonly kind: 'unreadable'; readonly code: string };
 
@@ -155,4 +160,3 @@ export interface CommittedSlice {
   readonly duplicates: number;
   readonly rejected: number;
 }
-

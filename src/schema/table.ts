@@ -19,7 +19,8 @@ export interface TableDefinition {
 /** Checks a definition once, at import, and returns it. */
 export function defineTable<const T extends TableDefinition>(definition: T): T {
   const names = [...definition.columns, ...definition.filled].map((column) => column.name);
-  if (new Set(names).size !== names.length) throw new TypeError(`table ${definition.name}: a column name occurs twice`);
+  if (new Set(names).size !== names.length)
+    throw new TypeError(`table ${definition.name}: a column name occurs twice`);
   const key = definition.columns.find((column) => column.name === definition.key);
   if (key === undefined || !key.required || key.type.sql !== 'uuid')
     throw new TypeError(`table ${definition.name}: key ${definition.key} must be a required uuid column`);
