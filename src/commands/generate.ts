@@ -105,7 +105,7 @@ function checkShares({ duplicates, invalid }: GenerateOptions): void {
   if (duplicates + invalid > 1)
     throw new MillraceError(
       'usage',
-      `--duplicates: must be at most ${1 - invalid} beside --invalid ${invalid}, got ${duplicates}`,
+      `--duplicates: must be at most what --invalid ${invalid} leaves of 1, got ${duplicates}`,
     );
 }
 

@@ -191,7 +191,7 @@ describe('generate', () => {
     const options = optionsOf({ duplicates: 0.6, invalid: 0.5 });
     await assert.rejects(writeEvents(options, NEVER), {
       code: 'usage',
-      message: '--duplicates: must be at most 0.5 beside --invalid 0.5, got 0.6',
+      message: '--duplicates: must be at most what --invalid 0.5 leaves of 1, got 0.6',
     });
     assert.throws(() => readdirSync(options.outputDir), { code: 'ENOENT' });
   });
