@@ -159,6 +159,16 @@ describe('timestamp', () => {
     });
   });
 
+  test('the carry from the low to the high word is exact', () => {
+    for (let turn = -14_000n; turn <= 58_000n; turn += 7n)
+      for (const micros of [turn * 2n ** 32n - 1n, turn * 2n ** 32n, turn * 2n ** 32n + 1n]) {
+        const unix = micros + EPOCH_2000;
+        const below = ((unix % 1_000_000n) + 1_000_000n) % 1_000_000n;
+        const second = new Date(Number((unix - below) / 1000n)).toISOString().slice(0, 19);
+        assert.equal(microsOf(`${second}.${String(below).padStart(6, '0')}`), micros);
+      }
+  });
+
   test('hi and lo words are exact for any microsecond of the range (against BigInt)', () => {
     const from = Date.UTC(1970, 0, 1) - 62_135_596_800_000;
     const seconds = fc.integer({ min: 0, max: 315_537_897_599 }).map((second) => from + second * 1000);
