@@ -1,0 +1,267 @@
+// Takes what workers bring back: proves that it is still the file that was meant and that slices join, and releases them in file order
+// with the line numbers of the file. Nothing that was changed under the reading gets through here.
+
+import { fstatSync } from 'node:fs';
+
+import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
+import type { AcceptedSlice, FileStamp, ParsedSlice } from '../core/slice.ts';
+import { endsAgreeSync, withFileSync } from './content.ts';
+import type { Desk, Flight } from './desk.ts';
+import { closeIfUnused, renew, voidFlights, wake } from './desk.ts';
+import type { SourceFile } from './file.ts';
+import { countResult } from './file.ts';
+import { endFile } from './ledger.ts';
+import { lookAgain, noteStillness } from './looks.ts';
+import { makeTask } from './offer.ts';
+import type { Outcome, Parsed } from './reading.ts';
+import { arrive, extent, isJoinable } from './reading.ts';
+import { placeRejects } from './rejects.ts';
+import { rereader } from './reread.ts';
+import { lstatQuietly } from './scan.ts';
+import type { SourceTask, Verdict } from './source.ts';
+import { changeBetween, sameKey, stampOf } from './stamp.ts';
+import { rest, trouble } from './trouble.ts';
+
+const CONTRADICTIONS_MAX = 3;
+const CONTRADICTION_REST_MS = 10_000;
+
+/** A task came back from its worker. */
+export function acceptTask(desk: Desk, task: SourceTask, chunk: ParsedChunk): Verdict[] {
+  const flights = takeFlights(desk, task);
+  const verdicts =
+    flights.length === 1 ? acceptOne(desk, task, flights, chunk) : acceptMany(desk, task, flights, chunk);
+  verdicts.push(...retiredVerdicts(desk));
+  for (const { file } of flights) wake(desk, file);
+  return verdicts;
+}
+
+/** The worker died on it again and again: alone next time, or, alone already, parked. */
+export function failTask(desk: Desk, task: SourceTask, reason: string): Verdict[] {
+  const flights = takeFlights(desk, task);
+  const [first] = flights;
+  for (const flight of flights) {
+    const { file } = flight;
+    if (flight.cut.void) continue;
+    if (flights.length > 1 && first !== undefined) {
+      voidFlights(desk, file);
+      file.alone = true;
+      wake(desk, file);
+    } else {
+      endFile(desk, file, 'parked', reason);
+    }
+  }
+  return [{ kind: 'dropped', task }, ...retiredVerdicts(desk)];
+}
+
+/** Tasks that were withheld and became void meanwhile. */
+function retiredVerdicts(desk: Desk): Verdict[] {
+  return desk.retired.splice(0).map((task) => ({ kind: 'dropped', task }));
+}
+
+function takeFlights(desk: Desk, task: SourceTask): readonly Flight[] {
+  const flights = desk.flights.get(task) ?? [];
+  desk.flights.delete(task);
+  dropHandles(desk, flights);
+  return flights;
+}
+
+/** These tasks use their descriptors no more. */
+export function dropHandles(desk: Desk, flights: readonly Flight[]): void {
+  for (const { handle } of flights) {
+    if (handle === null) continue;
+    handle.users -= 1;
+    closeIfUnused(desk, handle);
+  }
+}
+
+function acceptOne(desk: Desk, task: SourceTask, flights: readonly Flight[], chunk: ParsedChunk): Verdict[] {
+  const [flight] = flights;
+  const [result] = chunk.slices;
+  if (flight === undefined || result === undefined) return [{ kind: 'dropped', task }];
+  const parsed = examine(desk, flight, result);
+  if (parsed === null) return [{ kind: 'dropped', task }];
+  desk.landed.set(flight.cut, { task, flight, chunk });
+  const outcomes = arrive(flight.file.reading, flight.cut, parsed);
+  return outcomes.flatMap((outcome) => settleOutcome(desk, flight.file, outcome));
+}
+
+function settleOutcome(desk: Desk, file: SourceFile, outcome: Outcome): Verdict[] {
+  if (outcome.kind === 'contradiction') {
+    contradict(desk, file);
+    return [];
+  }
+  const landed = desk.landed.get(outcome.cut);
+  if (landed === undefined) return [];
+  desk.landed.delete(outcome.cut);
+  const { task, flight, chunk } = landed;
+  switch (outcome.kind) {
+    case 'accepted': {
+      const slice = acceptedSlice(desk, flight, outcome);
+      return [{ kind: 'accepted', task, chunk: { slices: [slice], rows: chunk.rows } }];
+    }
+    case 'again':
+      return [{ kind: 'again', task, next: makeTask(desk, [flight], task.small) }];
+    case 'dropped':
+      return [{ kind: 'dropped', task }];
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** Many small files: all that can be taken is taken together, or the whole is parsed again without those that changed. */
+function acceptMany(desk: Desk, task: SourceTask, flights: readonly Flight[], chunk: ParsedChunk): Verdict[] {
+  const good: { flight: Flight; parsed: Parsed; index: number }[] = [];
+  let spoiled = false;
+  for (const [index, flight] of flights.entries()) {
+    const result = chunk.slices[index];
+    const parsed = result === undefined ? null : examine(desk, flight, result);
+    if (parsed === null) spoiled ||= result?.kind === 'parsed' && result.rows > 0;
+    else good.push({ flight, parsed, index });
+  }
+  // A look at one file may void another one's flight (the same file under two names).
+  const alive = good.filter(({ flight }) => !flight.cut.void);
+  spoiled ||= alive.length < good.length;
+  if (alive.length === 0) return [{ kind: 'dropped', task }];
+  if (spoiled) {
+    const again = alive.map(({ flight }) => flight);
+    return [{ kind: 'again', task, next: makeTask(desk, again, task.small) }];
+  }
+  const slices: AcceptedSlice[] = [];
+  const places = new Uint16Array(flights.length);
+  for (const { flight, parsed, index } of alive) {
+    const [outcome] = arrive(flight.file.reading, flight.cut, parsed);
+    if (outcome?.kind !== 'accepted') continue;
+    places[index] = slices.length;
+    slices.push(acceptedSlice(desk, flight, outcome));
+  }
+  if (slices.length === 0) return [{ kind: 'dropped', task }];
+  return [{ kind: 'accepted', task, chunk: renumber(chunk, slices, places) }];
+}
+
+/** `rows.slices` counts the slices that were asked for; those without rows may be missing now. */
+function renumber(chunk: ParsedChunk, slices: AcceptedSlice[], places: Uint16Array): AcceptedChunk {
+  const owners = chunk.rows.slices;
+  if (owners !== null && slices.length < places.length) {
+    for (let row = 0; row < owners.length; row += 1) owners[row] = places[owners[row] ?? 0] ?? 0;
+  }
+  return { slices, rows: chunk.rows };
+}
+
+function acceptedSlice(
+  desk: Desk,
+  flight: Flight,
+  outcome: Extract<Outcome, { kind: 'accepted' }>,
+): AcceptedSlice {
+  const { file } = flight;
+  const { piece, result } = outcome;
+  const left = desk.settings.rejectsMaxPerFile - file.rejected;
+  countResult(file, result);
+  if (outcome.cut.final && piece.end === file.stamp.size) file.tailTaken = true;
+  return {
+    file: file.info,
+    start: piece.start,
+    end: piece.end,
+    firstLine: piece.firstLine,
+    lines: piece.lines,
+    crc: piece.crc,
+    head: piece.head,
+    records: result.records,
+    rejected: result.rejected,
+    rejects: placeRejects(result.rejects, piece.firstLine, left),
+    seenMs: flight.seenMs,
+    reread: rereader(desk, file, piece),
+  };
+}
+
+/** Is the answer one about the file that was meant? Gives it when it is; else has drawn the consequences for the file. */
+function examine(desk: Desk, flight: Flight, result: ParsedSlice): Parsed | null {
+  const { file, cut } = flight;
+  if (cut.void) return null;
+  switch (result.kind) {
+    case 'unreadable':
+      trouble(desk, file, result.code);
+      return null;
+    case 'refused':
+      if (!isUnchanged(desk, flight, result.stamp)) return null;
+      endFile(desk, file, 'refused', result.reason);
+      return null;
+    case 'parsed':
+      break;
+    default:
+      result satisfies never;
+  }
+  if (!isUnchanged(desk, flight, result.stamp)) return null;
+  if (isJoinable(cut, result)) return result;
+  contradict(desk, file);
+  return null;
+}
+
+/** What was read cannot be joined with what is committed: another content. Not without end, should we be wrong ourselves. */
+function contradict(desk: Desk, file: SourceFile): void {
+  file.faults += 1;
+  renew(desk, file, 'overwritten');
+  if (file.faults > CONTRADICTIONS_MAX) rest(desk, file, CONTRADICTION_REST_MS, false);
+}
+
+/** Looks at the file once more; growth is fine as long as what is committed still stands. */
+function isUnchanged(desk: Desk, flight: Flight, byWorker: FileStamp | null): boolean {
+  const { file } = flight;
+  if (byWorker !== null && !sameKey(file.stamp, byWorker)) {
+    trouble(desk, file, 'ENOENT');
+    return false;
+  }
+  // The worker's stamp is older than a look that came in meanwhile.
+  const stamp =
+    byWorker !== null && file.lookNumber === flight.lookNumber ? byWorker : stampNow(desk, flight);
+  if (stamp === null) {
+    trouble(desk, file, 'ENOENT');
+    return false;
+  }
+  const change = changeBetween(file.stamp, stamp);
+  switch (change) {
+    case 'none':
+      return true;
+    case 'handled':
+      lookAgain(desk, file);
+      return !flight.cut.void;
+    case 'grown':
+      return takeGrowth(desk, flight, stamp);
+    case 'rewritten':
+    case 'shrunk':
+    case 'replaced':
+      lookAgain(desk, file);
+      if (!flight.cut.void) trouble(desk, file, 'CHANGED');
+      return false;
+    default:
+      return change satisfies never;
+  }
+}
+
+function stampNow(desk: Desk, flight: Flight): FileStamp | null {
+  const { handle, file } = flight;
+  const stats =
+    handle !== null && !handle.letGo ? fstatSync(handle.fd, { bigint: true }) : lstatQuietly(file.path);
+  return stats === null ? null : stampOf(stats, desk.birthsKept);
+}
+
+/** Compared at once: an answer must not wait, and with growth the bytes before may be others too (cp over a shorter file). */
+function takeGrowth(desk: Desk, flight: Flight, stamp: FileStamp): boolean {
+  const { file, handle } = flight;
+  desk.looks += 1;
+  file.lookNumber = desk.looks;
+  noteStillness(desk, file, stamp, 'grown');
+  const { pieces } = file.reading;
+  if (extent(file.reading) === 0) return true;
+  const agrees =
+    handle !== null && !handle.letGo
+      ? endsAgreeSync(handle.fd, pieces)
+      : withFileSync(
+          file.path,
+          (stats) => sameKey(file.stamp, stampOf(stats, desk.birthsKept)),
+          (fd) => endsAgreeSync(fd, pieces),
+        );
+  if (agrees === true) return true;
+  if (agrees === null) trouble(desk, file, 'ENOENT');
+  else renew(desk, file, 'overwritten');
+  return false;
+}

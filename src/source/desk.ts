@@ -1,0 +1,176 @@
+// What the parts of the directory source share: the files and their tables, the queues of what can be read, and the few moves
+// between phases that every part needs. It touches the file system only to close descriptors.
+
+import { closeSync } from 'node:fs';
+
+import type { Bell } from '../core/bell.ts';
+import type { Books } from '../core/books.ts';
+import type { ParsedChunk } from '../core/chunk.ts';
+import type { GenerationId } from '../core/slice.ts';
+import type { Handle, Phase, SourceFile } from './file.ts';
+import { isSettled, startGeneration } from './file.ts';
+import { isFinal } from './finality.ts';
+import type { Settings } from './options.ts';
+import type { ReadyFiles } from './ready.ts';
+import type { Cut } from './reading.ts';
+import { inFlight, isCommitted, uncutBytes, voidAll, waitsForTail } from './reading.ts';
+import type { SourceTask } from './source.ts';
+import { inodeKey } from './stamp.ts';
+
+/** Large files that are open at once; each holds one descriptor and may hold back a few slices that came out of order. */
+export const OPEN_FILES_MAX = 8;
+
+/** One cut inside a task. */
+export interface Flight {
+  readonly file: SourceFile;
+  readonly cut: Cut;
+  readonly generation: GenerationId;
+  /** The descriptor that it is read from; null when the worker opens the path. */
+  readonly handle: Handle | null;
+  /** The number of the file's last look when it was sent. */
+  readonly lookNumber: number;
+  readonly seenMs: number;
+}
+
+/** An answer that waits for its predecessor. */
+export interface Landed {
+  readonly task: SourceTask;
+  readonly flight: Flight;
+  readonly chunk: ParsedChunk;
+}
+
+export interface Desk {
+  readonly settings: Settings;
+  readonly folder: Buffer;
+  /** The file system of the folder keeps birth times. */
+  readonly birthsKept: boolean;
+  readonly bell: Bell;
+  readonly byInode: Map<string, SourceFile>;
+  readonly byName: Map<string, SourceFile>;
+  readonly byGeneration: Map<GenerationId, SourceFile>;
+  readonly small: ReadyFiles;
+  readonly large: ReadyFiles;
+  readonly flights: Map<SourceTask, readonly Flight[]>;
+  readonly landed: Map<Cut, Landed>;
+  /** Withheld tasks that became void while nobody asked; dropped with the next answer of a worker. */
+  readonly retired: SourceTask[];
+  /** Files about which the books must be asked. */
+  readonly unknown: Set<SourceFile>;
+  /** Files for which time decides: still? final? rested? */
+  readonly pending: Set<SourceFile>;
+  /** Files that --once waits for. */
+  readonly busy: Set<SourceFile>;
+  readonly told: Set<string>;
+  readonly counts: { seen: number; done: number; refused: number; foundByScan: number };
+  /** Writes to the books on their way; `close` waits for them. */
+  readonly writing: Set<Promise<void>>;
+  books: Books | null;
+  /** Raised by `open`: what was asked before is not believed any more. */
+  era: number;
+  /** Numbers looks, so that an older answer never overrides a newer one. */
+  looks: number;
+  openFiles: number;
+  closed: boolean;
+  /** Asks for a scan soon. */
+  requestScan: () => void;
+}
+
+export function enter(desk: Desk, file: SourceFile, phase: Phase): void {
+  file.phase = phase;
+  if (isSettled(phase)) desk.busy.delete(file);
+  else desk.busy.add(file);
+}
+
+/** Puts a file where it belongs now: into the queue of what can be read, or among those for which time decides. */
+export function wake(desk: Desk, file: SourceFile): void {
+  if (file.phase.kind !== 'reading' || desk.closed) return;
+  const bytes = uncutBytes(file.reading, file.stamp.size, isFinal(file.stillness, desk.settings));
+  if (bytes > 0) {
+    if (!file.queued) queueFor(desk, file, bytes).put(file);
+    desk.bell.ring();
+  } else if (!inFlight(file.reading) && isAtRest(file)) {
+    desk.pending.add(file);
+  }
+}
+
+function isAtRest(file: SourceFile): boolean {
+  return isCommitted(file.reading, file.stamp.size) || waitsForTail(file.reading, file.stamp.size);
+}
+
+/** Files with an open descriptor stay among the large ones until they are wholly committed. */
+export function queueFor(desk: Desk, file: SourceFile, bytes: number): ReadyFiles {
+  return file.handle !== null || bytes >= desk.settings.sliceBytes ? desk.large : desk.small;
+}
+
+/** Whatever of a file is in flight is of no use any more; what was accepted stays. */
+export function voidFlights(desk: Desk, file: SourceFile): void {
+  for (const cut of voidAll(file.reading)) retire(desk, cut);
+}
+
+export function retire(desk: Desk, cut: Cut): void {
+  const landed = desk.landed.get(cut);
+  if (landed === undefined) return;
+  desk.landed.delete(cut);
+  desk.retired.push(landed.task);
+}
+
+/** Reads the file again from 0 as another content. */
+export function renew(desk: Desk, file: SourceFile, warning: 'overwritten' | null): void {
+  voidFlights(desk, file);
+  const old = file.info;
+  if (warning !== null) {
+    desk.settings.events.notice(
+      `${old.name} was overwritten where it had been read already: it is read again from its beginning`,
+    );
+  }
+  desk.byGeneration.delete(old.id);
+  startGeneration(file, old.id);
+  desk.byGeneration.set(file.info.id, file);
+  desk.settings.events.found(file.info.name, file.stamp.size);
+  enter(desk, file, { kind: 'reading' });
+  wake(desk, file);
+}
+
+/** Drops a file from all tables. */
+export function forget(desk: Desk, file: SourceFile): void {
+  voidFlights(desk, file);
+  enter(desk, file, { kind: 'gone' });
+  if (desk.byInode.get(inodeKey(file.stamp)) === file) desk.byInode.delete(inodeKey(file.stamp));
+  if (desk.byName.get(file.nameKey) === file) desk.byName.delete(file.nameKey);
+  if (desk.byGeneration.get(file.info.id) === file) desk.byGeneration.delete(file.info.id);
+  desk.pending.delete(file);
+  desk.unknown.delete(file);
+  letGo(desk, file);
+  desk.bell.ring();
+}
+
+/** Gives up an open descriptor; it is closed once no task uses it. */
+export function letGo(desk: Desk, file: SourceFile): void {
+  const handle = file.handle;
+  if (handle === null) return;
+  file.handle = null;
+  handle.letGo = true;
+  closeIfUnused(desk, handle);
+}
+
+export function closeIfUnused(desk: Desk, handle: Handle): void {
+  if (!handle.letGo || handle.users > 0) return;
+  desk.openFiles -= 1;
+  closeSync(handle.fd);
+  // A large file may have waited for a free descriptor.
+  desk.bell.ring();
+}
+
+/** A notice that would repeat with every scan is given once. */
+export function noticeOnce(desk: Desk, key: string, text: string): void {
+  if (desk.told.has(key)) return;
+  if (desk.told.size > 10_000) desk.told.clear();
+  desk.told.add(key);
+  desk.settings.events.notice(text);
+}
+
+/** Runs a write to the books in the background; `close` waits for it. */
+export function inBackground(desk: Desk, work: Promise<void>): void {
+  desk.writing.add(work);
+  void work.finally(() => desk.writing.delete(work));
+}

@@ -1,0 +1,335 @@
+// Room 1: a directory as a source. The wiring of its parts: when to look, whom to ask, what to hand out. What looks mean is looks.ts,
+// what answers of workers mean is acceptance.ts, what time decides is closing.ts.
+
+import { lstatSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+
+import { Bell } from '../core/bell.ts';
+import type { Books } from '../core/books.ts';
+import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
+import type { CommittedSlice, GenerationId } from '../core/slice.ts';
+import { acceptTask, dropHandles, failTask } from './acceptance.ts';
+import { deletingKey, finishDeleting } from './after.ts';
+import { FINISH_MAX, attend, finish } from './closing.ts';
+import { codeOf } from './content.ts';
+import type { Desk } from './desk.ts';
+import { enter, forget, inBackground, letGo, noticeOnce, voidFlights, wake } from './desk.ts';
+import { Inquiry } from './inquiry.ts';
+import { applyScan, lookAgain, meet } from './looks.ts';
+import { looseText, nameFilter, ownBytes } from './names.ts';
+import { offer } from './offer.ts';
+import type { DirectoryOptions, Settings } from './options.ts';
+import { judgeOptions } from './options.ts';
+import { ReadyFiles } from './ready.ts';
+import { commit, committedBytes, giveBack, isCommitted } from './reading.ts';
+import type { Entry, ScanRule } from './scan.ts';
+import { look, scan } from './scan.ts';
+import type { Source, SourceState, SourceTask, Verdict } from './source.ts';
+import type { Watcher } from './watcher.ts';
+import { watchFolder } from './watcher.ts';
+
+/** Between two goes at what time decides; so the books are asked to finish files at most four times a second, unless a call is full. */
+const ATTEND_EVERY_MS = 250;
+/** With --once a person waits for it. */
+const ATTEND_EVERY_ONCE_MS = 20;
+/** A scan of a huge folder may take seconds: at most a tenth of the time goes into scanning. */
+const SCAN_SHARE = 10;
+const POLL_MS = 500;
+/** Bookkeeping under way when the source is closed gets this long; the next start finishes what is left. */
+const CLOSE_MS = 5000;
+
+export interface DirectorySource extends Source {
+  /** Files that the watcher missed and only the scan found (with a watcher; all of them without). */
+  readonly foundByScan: number;
+}
+
+/** Judges the folders (throws MillraceError 'input'); nothing is read before `open`. */
+export async function openDirectory(options: DirectoryOptions): Promise<DirectorySource> {
+  return new Directory(await judgeOptions(options));
+}
+
+class Directory implements DirectorySource {
+  readonly bell = new Bell();
+  readonly #desk: Desk;
+  readonly #rule: ScanRule;
+  readonly #inquiry: Inquiry;
+  readonly #scanBell = new Bell();
+  #watcher: Watcher | null = null;
+  #loops: Promise<unknown> | null = null;
+  #scanned = false;
+  #exhausted = false;
+  #folderInode = 0n;
+  #folderFault: string | null = null;
+  /** The next scan decides whether --once is over. */
+  #lastLook = false;
+
+  constructor(settings: Settings) {
+    const folder = ownBytes(Buffer.from(settings.directory));
+    this.#rule = { folder, recursive: settings.recursive, accepts: nameFilter(settings.patterns) };
+    this.#desk = createDesk(settings, folder, this.bell, () => this.#scanBell.ring());
+    this.#inquiry = new Inquiry(this.#desk);
+  }
+
+  get exhausted(): boolean {
+    return this.#exhausted;
+  }
+
+  get foundByScan(): number {
+    return this.#desk.counts.foundByScan;
+  }
+
+  get state(): SourceState {
+    return stateOf(this.#desk);
+  }
+
+  async open(books: Books): Promise<void> {
+    forgetAll(this.#desk);
+    this.#desk.books = books;
+    this.#desk.era += 1;
+    this.#scanned = false;
+    this.#exhausted = false;
+    if (this.#loops === null) {
+      this.#startWatching();
+      this.#loops = Promise.all([this.#scanLoop(), this.#attendLoop()]);
+    }
+    this.#scanBell.ring();
+  }
+
+  take(room: 'any' | 'small'): SourceTask | null {
+    return this.#desk.closed ? null : offer(this.#desk, room);
+  }
+
+  accept(task: SourceTask, chunk: ParsedChunk): readonly Verdict[] {
+    return acceptTask(this.#desk, task, chunk);
+  }
+
+  fail(task: SourceTask, reason: string): readonly Verdict[] {
+    return failTask(this.#desk, task, reason);
+  }
+
+  settle(slices: readonly CommittedSlice[]): void {
+    const desk = this.#desk;
+    for (const slice of slices) {
+      const file = desk.byGeneration.get(slice.generation);
+      if (file === undefined || !commit(file.reading, slice.start)) continue;
+      if (isCommitted(file.reading, file.stamp.size) && file.place === 'folder') letGo(desk, file);
+      // The watcher holds back a second change within 50 ms: look at once at a file that grows.
+      if (file.stillness.grew && file.phase.kind === 'reading') lookAgain(desk, file);
+      wake(desk, file);
+    }
+  }
+
+  park(generation: GenerationId, reason: string): void {
+    const desk = this.#desk;
+    const file = desk.byGeneration.get(generation);
+    if (file === undefined || file.phase.kind === 'parked') return;
+    voidFlights(desk, file);
+    letGo(desk, file);
+    enter(desk, file, { kind: 'parked' });
+    desk.counts.refused += 1;
+    desk.settings.events.refused(file.info.name, reason);
+    this.bell.ring();
+  }
+
+  giveBack(chunk: AcceptedChunk): void {
+    for (const slice of chunk.slices) {
+      const file = this.#desk.byGeneration.get(slice.file.id);
+      if (file === undefined) continue;
+      giveBack(file.reading, slice.start);
+      file.rejected -= slice.rejected;
+      wake(this.#desk, file);
+    }
+  }
+
+  async close(): Promise<void> {
+    const desk = this.#desk;
+    desk.closed = true;
+    this.#scanBell.ring();
+    await this.#watcher?.close();
+    const bookkeeping = Promise.allSettled([...desk.writing, this.#loops]);
+    const deadline = new AbortController();
+    await Promise.race([bookkeeping, setTimeout(CLOSE_MS, undefined, { signal: deadline.signal })]);
+    deadline.abort();
+    for (const file of desk.byInode.values()) letGo(desk, file);
+    this.bell.ring();
+  }
+
+  #startWatching(): void {
+    const { settings } = this.#desk;
+    // --once looks at everything by itself at the beginning and at the end.
+    if (settings.watch !== 'auto' || settings.once) return;
+    this.#watcher = watchFolder(settings.directory, settings.recursive, this.#rule.accepts, {
+      look: (paths) => this.#lookAt(paths),
+      scan: () => this.#scanBell.ring(),
+    });
+  }
+
+  #lookAt(paths: readonly string[]): void {
+    const desk = this.#desk;
+    if (desk.closed || desk.books === null) return;
+    for (const path of paths) {
+      const nameBytes = ownBytes(Buffer.from(path).subarray(this.#rule.folder.length + 1));
+      desk.looks += 1;
+      const entry = this.#rule.accepts(looseText(nameBytes.subarray(nameBytes.lastIndexOf(0x2f) + 1)))
+        ? look(this.#rule, nameBytes)
+        : null;
+      if (entry?.stats.isFile() === true) meet(desk, entry, desk.looks);
+    }
+    this.#inquiry.start();
+  }
+
+  async #scanLoop(): Promise<void> {
+    const desk = this.#desk;
+    while (!desk.closed) {
+      const begunMs = desk.settings.now();
+      await this.#scanOnce();
+      const tookMs = desk.settings.now() - begunMs;
+      const everyMs =
+        desk.settings.watch === 'poll'
+          ? Math.min(POLL_MS, desk.settings.scanEveryMs)
+          : desk.settings.scanEveryMs;
+      const timer = new AbortController();
+      const elapsed = setTimeout(Math.max(everyMs, tookMs * SCAN_SHARE), undefined, { signal: timer.signal });
+      await Promise.race([this.#scanBell.wait(), elapsed.catch(() => undefined)]);
+      timer.abort();
+    }
+  }
+
+  async #scanOnce(): Promise<void> {
+    const desk = this.#desk;
+    const { era, books } = desk;
+    if (books === null) return;
+    desk.looks += 1;
+    const lookNumber = desk.looks;
+    const isLastLook = this.#lastLook;
+    const result = await scan(this.#rule);
+    if (desk.era !== era || desk.closed) return;
+    const root = result.unreadable.find(({ folder }) => folder.length === 0);
+    this.#noteFolder(root?.code ?? null);
+    // A folder that is gone has no files; of one that cannot be read just now nothing is known.
+    if (root === undefined || root.code === 'ENOENT') applyScan(desk, result, lookNumber);
+    for (const entry of result.deleting) this.#mendDeleting(entry);
+    this.#inquiry.start();
+    this.#scanned = true;
+    if (isLastLook && isIdle(desk)) this.#exhausted = true;
+    this.#lastLook = false;
+    this.bell.ring();
+  }
+
+  /** Says once that the folder is away, and watches it anew when it is back or another one. */
+  #noteFolder(fault: string | null): void {
+    const { settings } = this.#desk;
+    if (fault !== null && this.#folderFault === null) {
+      settings.events.notice(
+        `the input folder ${settings.directory} cannot be read (${fault}): waiting for it`,
+      );
+    }
+    const inode =
+      fault === null
+        ? (lstatSync(settings.directory, { bigint: true, throwIfNoEntry: false })?.ino ?? 0n)
+        : 0n;
+    const isNew =
+      fault === null &&
+      this.#folderInode !== 0n &&
+      (this.#folderFault !== null || inode !== this.#folderInode);
+    this.#folderFault = fault;
+    if (inode !== 0n) this.#folderInode = inode;
+    if (!isNew) return;
+    settings.events.notice(`the input folder ${settings.directory} is there again`);
+    const old = this.#watcher;
+    this.#startWatching();
+    if (old !== null) inBackground(this.#desk, old.close());
+  }
+
+  #mendDeleting(entry: Entry): void {
+    const desk = this.#desk;
+    const work = finishDeleting(desk, entry).catch((error: unknown) => {
+      noticeOnce(
+        desk,
+        deletingKey(entry),
+        `a file that waits to be deleted is left for the next start (${codeOf(error)})`,
+      );
+    });
+    inBackground(desk, work);
+  }
+
+  async #attendLoop(): Promise<void> {
+    const desk = this.#desk;
+    while (!desk.closed) {
+      const still = desk.books === null ? [] : attend(desk);
+      if (still.length > 0) await finish(desk, still);
+      this.#inquiry.start();
+      if (desk.settings.once && this.#scanned && !this.#exhausted && !this.#lastLook && isIdle(desk)) {
+        this.#lastLook = true;
+        this.#scanBell.ring();
+      }
+      if (still.length < FINISH_MAX)
+        await setTimeout(desk.settings.once ? ATTEND_EVERY_ONCE_MS : ATTEND_EVERY_MS);
+    }
+  }
+}
+
+/** Nothing that --once would wait for. */
+function isIdle(desk: Desk): boolean {
+  return (
+    desk.busy.size === 0 && desk.unknown.size === 0 && desk.writing.size === 0 && desk.flights.size === 0
+  );
+}
+
+function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan: () => void): Desk {
+  const stats = lstatSync(folder, { bigint: true });
+  return {
+    settings,
+    folder,
+    // A folder has been changed since it was made; equal times mean that the birth time is a stand-in.
+    birthsKept: stats.birthtimeNs > 0n && stats.birthtimeNs !== stats.ctimeNs,
+    bell,
+    byInode: new Map(),
+    byName: new Map(),
+    byGeneration: new Map(),
+    small: new ReadyFiles(),
+    large: new ReadyFiles(),
+    flights: new Map(),
+    landed: new Map(),
+    retired: [],
+    unknown: new Set(),
+    pending: new Set(),
+    busy: new Set(),
+    told: new Set(),
+    counts: { seen: 0, done: 0, refused: 0, foundByScan: 0 },
+    writing: new Set(),
+    books: null,
+    era: 0,
+    looks: 0,
+    openFiles: 0,
+    closed: false,
+    requestScan,
+  };
+}
+
+/** Only what the books say counts from here on. */
+function forgetAll(desk: Desk): void {
+  for (const file of desk.byInode.values()) forget(desk, file);
+  for (let file = desk.small.takeFirst(); file !== null; file = desk.small.takeFirst());
+  for (let file = desk.large.takeFirst(); file !== null; file = desk.large.takeFirst());
+  for (const flights of desk.flights.values()) dropHandles(desk, flights);
+  desk.flights.clear();
+  desk.landed.clear();
+  desk.retired.length = 0;
+  desk.unknown.clear();
+  desk.pending.clear();
+  desk.busy.clear();
+  Object.assign(desk.counts, { seen: 0, done: 0, refused: 0, foundByScan: 0 });
+}
+
+function stateOf(desk: Desk): SourceState {
+  let bytesWaiting = 0;
+  let filesWaiting = 0;
+  for (const file of desk.busy) {
+    if (file.phase.kind === 'done' || file.phase.kind === 'finishing') continue;
+    filesWaiting += 1;
+    bytesWaiting += Math.max(0, file.stamp.size - committedBytes(file.reading));
+  }
+  const { seen, done, refused } = desk.counts;
+  return { filesSeen: seen, filesDone: done, filesWaiting, filesRefused: refused, bytesWaiting };
+}

@@ -1,0 +1,146 @@
+// One file of the folder as this process knows it: where it is, which content it has, how far that is read, and what is to be done
+// next. State only; who moves it from phase to phase is told beside each phase.
+
+import { randomUUID } from 'node:crypto';
+
+import type { FileStamp, GenerationId, GenerationInfo } from '../core/slice.ts';
+import type { Stillness } from './finality.ts';
+import { nameKey, printableName } from './names.ts';
+import type { Parsed, Reading } from './reading.ts';
+import { startReading } from './reading.ts';
+import type { Entry } from './scan.ts';
+
+/** An open descriptor, shared with workers. Closed when it is let go and no task uses it any more. */
+export interface Handle {
+  readonly fd: number;
+  users: number;
+  letGo: boolean;
+}
+
+export type Phase =
+  /** The books are asked, or its content is compared, before anything is read. */
+  | { readonly kind: 'asking' }
+  /** Ranges may be cut. */
+  | { readonly kind: 'reading' }
+  /** Grown or touched: what is committed is compared before reading goes on. `again`: it changed once more meanwhile. */
+  | { readonly kind: 'comparing'; what: 'ends' | 'all'; again: boolean }
+  /** All committed and still: the books are being asked to confirm it. */
+  | { readonly kind: 'finishing' }
+  /** Confirmed. `after`: what remains to be done with the file itself. */
+  | { readonly kind: 'done'; after: 'wait' | 'moving' | 'nothing' }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'parked' }
+  /** Not readable for us: tried again at each scan. */
+  | { readonly kind: 'waiting' }
+  /** A fault that may pass: tried again at that time. `blocks`: --once still waits for it. */
+  | { readonly kind: 'resting'; readonly untilMs: number; readonly blocks: boolean }
+  /** Not in the folder any more. */
+  | { readonly kind: 'gone' };
+
+export interface SourceFile {
+  nameBytes: Buffer;
+  nameKey: string;
+  path: Buffer;
+  /** 'archive': moved there by us and grown since. 'nowhere': deleted, but an open descriptor still reads it. */
+  place: 'folder' | 'archive' | 'nowhere';
+  info: GenerationInfo;
+  /** As of the last look. */
+  stamp: FileStamp;
+  /** Number of the last look that was applied; older answers are not believed. */
+  lookNumber: number;
+  stillness: Stillness;
+  /** When the newest bytes were first seen. */
+  seenMs: number;
+  phase: Phase;
+  reading: Reading;
+  /** Refused or rejected records known to be in the books or on their way. */
+  rejected: number;
+  blankLines: number;
+  handle: Handle | null;
+  /** The books have a row of this generation, or will have one. */
+  registered: boolean;
+  /** Read in tasks of its own: its task killed a worker together with others. */
+  alone: boolean;
+  /** The books were asked; before that nothing of it may be read. */
+  identified: boolean;
+  /** Faults in a row. */
+  faults: number;
+  /** In one of the queues of files that have something to read. */
+  queued: boolean;
+  /** An end of the file was taken as final: growth directly behind an unterminated record tears it. */
+  tailTaken: boolean;
+}
+
+/** A file that was just found; the books must be asked about it. */
+export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowMs: number): SourceFile {
+  return {
+    nameBytes: entry.nameBytes,
+    nameKey: nameKey(entry.nameBytes),
+    path: entry.path,
+    place: 'folder',
+    info: newInfo(entry.nameBytes, stamp, null),
+    stamp,
+    lookNumber,
+    stillness: { sinceMs: nowMs, lookedMs: nowMs, grew: false },
+    seenMs: nowMs,
+    phase: { kind: 'asking' },
+    reading: startReading([]),
+    rejected: 0,
+    blankLines: 0,
+    handle: null,
+    registered: false,
+    alone: false,
+    identified: false,
+    faults: 0,
+    queued: false,
+    tailTaken: false,
+  };
+}
+
+/** A content of its own, with an id that nobody chose before. */
+export function newInfo(nameBytes: Buffer, stamp: FileStamp, replaces: GenerationId | null): GenerationInfo {
+  // Random by construction: the brand is given here and when the books are read.
+  const id = randomUUID() as GenerationId;
+  return { id, name: printableName(nameBytes), nameBytes, stamp, replaces };
+}
+
+/** Takes the place of the content read so far. */
+export function startGeneration(file: SourceFile, replaces: GenerationId | null): void {
+  file.info = newInfo(file.nameBytes, file.stamp, replaces);
+  file.reading = startReading([]);
+  file.rejected = 0;
+  file.blankLines = 0;
+  file.registered = false;
+  file.tailTaken = false;
+  file.stillness = { ...file.stillness, grew: false };
+}
+
+/** Counts what an accepted slice brought. */
+export function countResult(file: SourceFile, result: Parsed): void {
+  file.rejected += result.rejected;
+  file.blankLines += result.blankLines;
+  file.faults = 0;
+  file.registered = true;
+}
+
+/** --once has nothing more to expect of it. */
+export function isSettled(phase: Phase): boolean {
+  switch (phase.kind) {
+    case 'asking':
+    case 'reading':
+    case 'comparing':
+    case 'finishing':
+      return false;
+    case 'done':
+      return phase.after === 'nothing';
+    case 'resting':
+      return !phase.blocks;
+    case 'refused':
+    case 'parked':
+    case 'waiting':
+    case 'gone':
+      return true;
+    default:
+      return phase satisfies never;
+  }
+}

@@ -1,0 +1,134 @@
+// Which content is this file? Pure decisions from what lstat and the books say; the content itself is compared elsewhere and comes
+// in as one word. In doubt a file is read again from its beginning, which dedup makes safe; it is never skipped.
+
+import type { KnownGeneration } from '../core/books.ts';
+import type { FileStamp, GenerationId } from '../core/slice.ts';
+import { birthsConflict } from './stamp.ts';
+
+export interface FoundFile {
+  readonly nameBytes: Uint8Array;
+  readonly stamp: FileStamp;
+}
+
+/** What a comparison of committed bytes with the file gave; 'unread' before there was one. */
+export type Content = 'unread' | 'same' | 'other';
+
+export type Identity =
+  /** Read from 0 under a new generation. `warning`: content that was read has been overwritten. */
+  | { readonly kind: 'new'; readonly replaces: GenerationId | null; readonly warning: 'overwritten' | null }
+  /** Known and unchanged since it was done, refused or parked. */
+  | { readonly kind: 'settled'; readonly known: KnownGeneration }
+  /** Known: go on at its gaps. `moved`: the books must follow its new name or device. */
+  | { readonly kind: 'continue'; readonly known: KnownGeneration; readonly moved: boolean }
+  /** Compare the content first, then ask again. 'ends': the head and the last slice; 'all': every slice. */
+  | { readonly kind: 'compare'; readonly known: KnownGeneration; readonly what: 'ends' | 'all' };
+
+/** How a candidate of the books relates to the file. */
+type Kinship = 'same' | 'other_device' | 'same_name' | 'same_inode' | 'none';
+
+/** Decides for a file that this process sees for the first time. Called again with the outcome when it asks to compare. */
+export function identify(
+  file: FoundFile,
+  candidates: readonly KnownGeneration[],
+  content: Content,
+): Identity {
+  const same = newest(file, candidates, 'same');
+  if (same !== null) return identifyKnown(file, same, candidates, content);
+  const otherDevice = newest(file, candidates, 'other_device');
+  if (otherDevice !== null) return identifyOnOtherDevice(file, otherDevice, content);
+  // A re-sent or replaced file, or one that merely took over a freed inode: no warning.
+  const previous = newest(file, candidates, 'same_name') ?? newest(file, candidates, 'same_inode');
+  return { kind: 'new', replaces: previous?.info.id ?? null, warning: null };
+}
+
+function identifyKnown(
+  file: FoundFile,
+  known: KnownGeneration,
+  candidates: readonly KnownGeneration[],
+  content: Content,
+): Identity {
+  const moved = !sameName(file, known);
+  switch (known.state) {
+    case 'parked':
+      return { kind: 'settled', known };
+    case 'refused':
+      return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
+    case 'done':
+      if (unchanged(file, known, 'ctime') && !moved) return { kind: 'settled', known };
+      break;
+    case 'reading':
+      break;
+    default:
+      known.state satisfies never;
+  }
+  if (file.stamp.size < extentOf(known) || content === 'other') {
+    const previous = moved ? newest(file, candidates, 'same_name') : known;
+    return replaced((previous ?? known).info.id, moved ? null : 'overwritten');
+  }
+  if (content === 'same' || known.slices.length === 0) return { kind: 'continue', known, moved };
+  return { kind: 'compare', known, what: grownSinceDone(file, known) ? 'ends' : comparison(known) };
+}
+
+/** Device numbers change with reboots and containers; the same inode, birth time and path there is believed when all content agrees. */
+function identifyOnOtherDevice(file: FoundFile, known: KnownGeneration, content: Content): Identity {
+  if (known.state === 'parked') return { kind: 'settled', known };
+  if (known.state === 'refused') {
+    return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
+  }
+  // To the nanosecond the same three times, inode, size and path: no doubt that would be worth reading it all.
+  const certain = file.stamp.birthNs !== null && known.info.stamp.birthNs !== null;
+  if (certain && unchanged(file, known, 'ctime')) return { kind: 'settled', known };
+  if (file.stamp.size < extentOf(known) || content === 'other') return replaced(known.info.id, null);
+  if (content === 'same') return { kind: 'continue', known, moved: true };
+  return { kind: 'compare', known, what: 'all' };
+}
+
+function replaced(replaces: GenerationId, warning: 'overwritten' | null): Identity {
+  return { kind: 'new', replaces, warning };
+}
+
+function newest(
+  file: FoundFile,
+  candidates: readonly KnownGeneration[],
+  kinship: Kinship,
+): KnownGeneration | null {
+  let best: KnownGeneration | null = null;
+  for (const candidate of candidates) {
+    if (kinshipOf(file, candidate) !== kinship) continue;
+    if (best === null || candidate.order > best.order) best = candidate;
+  }
+  return best;
+}
+
+function kinshipOf(file: FoundFile, known: KnownGeneration): Kinship {
+  const named = sameName(file, known);
+  if (file.stamp.ino === known.info.stamp.ino && !birthsConflict(file.stamp, known.info.stamp)) {
+    if (file.stamp.dev === known.info.stamp.dev) return 'same';
+    return named ? 'other_device' : 'none';
+  }
+  if (named) return 'same_name';
+  return file.stamp.ino === known.info.stamp.ino ? 'same_inode' : 'none';
+}
+
+function sameName(file: FoundFile, known: KnownGeneration): boolean {
+  return Buffer.compare(file.nameBytes, known.info.nameBytes) === 0;
+}
+
+function unchanged(file: FoundFile, known: KnownGeneration, depth: 'mtime' | 'ctime'): boolean {
+  const ended = known.ended;
+  if (ended === null || ended.size !== file.stamp.size || ended.mtimeNs !== file.stamp.mtimeNs) return false;
+  return depth === 'mtime' || ended.ctimeNs === file.stamp.ctimeNs;
+}
+
+function grownSinceDone(file: FoundFile, known: KnownGeneration): boolean {
+  return known.ended !== null && file.stamp.size > known.ended.size;
+}
+
+/** A file that was done and did not grow since, yet was touched, may have been changed anywhere. */
+function comparison(known: KnownGeneration): 'ends' | 'all' {
+  return known.state === 'done' ? 'all' : 'ends';
+}
+
+function extentOf(known: KnownGeneration): number {
+  return known.slices.reduce((end, slice) => Math.max(end, slice.end), 0);
+}

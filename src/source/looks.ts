@@ -1,0 +1,225 @@
+// What a look at the folder means for the files that are known: found, grown, touched, cut short, renamed, replaced, gone.
+
+import { fstatSync } from 'node:fs';
+
+import { compare, readRangeSync, withFileSync } from './content.ts';
+import type { Desk } from './desk.ts';
+import { enter, forget, noticeOnce, renew, voidFlights, wake } from './desk.ts';
+import type { SourceFile } from './file.ts';
+import { newFile } from './file.ts';
+import { follow } from './ledger.ts';
+import { nameKey, printableName } from './names.ts';
+import { extent, isCommitted } from './reading.ts';
+import type { Entry, ScanResult } from './scan.ts';
+import { lstatQuietly } from './scan.ts';
+import type { FileStamp } from '../core/slice.ts';
+import { birthsConflict, changeBetween, inodeKey, sameKey, stampOf } from './stamp.ts';
+import { rest, retryNow, trouble } from './trouble.ts';
+
+/** One entry of the folder was looked at. Gives the file when it is new to this process. */
+export function meet(desk: Desk, entry: Entry, lookNumber: number): SourceFile | null {
+  const stamp = stampOf(entry.stats, desk.birthsKept);
+  const key = nameKey(entry.nameBytes);
+  const known = desk.byInode.get(inodeKey(stamp));
+  if (known === undefined || birthsConflict(known.stamp, stamp)) {
+    if (known !== undefined && known.lookNumber > lookNumber) return null;
+    return adopt(desk, entry, stamp, key, lookNumber);
+  }
+  const moved = known.nameKey !== key || known.place !== 'folder';
+  if (moved) {
+    if (known.place === 'folder' && isStillThere(desk, known)) {
+      noticeOnce(
+        desk,
+        `link:${key}`,
+        `${printableName(entry.nameBytes)} is the same file as ${known.info.name}: read once`,
+      );
+      return null;
+    }
+    rename(desk, known, entry, key);
+  }
+  takeName(desk, known);
+  if (known.phase.kind === 'waiting' || (moved && known.phase.kind === 'resting')) retryNow(desk, known);
+  applyLook(desk, known, stamp, lookNumber);
+  return null;
+}
+
+function adopt(desk: Desk, entry: Entry, stamp: FileStamp, key: string, lookNumber: number): SourceFile {
+  const reused = desk.byInode.get(inodeKey(stamp));
+  const previous = desk.byName.get(key);
+  if (reused !== undefined) forget(desk, reused);
+  const file = newFile(entry, stamp, lookNumber, desk.settings.now());
+  if (previous !== undefined) file.info = { ...file.info, replaces: previous.info.id };
+  desk.byInode.set(inodeKey(stamp), file);
+  desk.byGeneration.set(file.info.id, file);
+  takeName(desk, file);
+  enter(desk, file, { kind: 'asking' });
+  desk.unknown.add(file);
+  desk.counts.seen += 1;
+  return file;
+}
+
+function isStillThere(desk: Desk, file: SourceFile): boolean {
+  const stats = lstatQuietly(file.path);
+  return stats !== null && sameKey(file.stamp, stampOf(stats, desk.birthsKept));
+}
+
+/** Whoever had this name before is elsewhere or gone; the scan will tell. */
+function takeName(desk: Desk, file: SourceFile): void {
+  desk.byName.set(file.nameKey, file);
+}
+
+function rename(desk: Desk, file: SourceFile, entry: Entry, key: string): void {
+  if (desk.byName.get(file.nameKey) === file) desk.byName.delete(file.nameKey);
+  file.nameBytes = entry.nameBytes;
+  file.nameKey = key;
+  file.path = entry.path;
+  file.place = 'folder';
+  file.info = { ...file.info, name: printableName(entry.nameBytes), nameBytes: entry.nameBytes };
+  if (file.registered) follow(desk, file);
+}
+
+/** A complete scan came back: files that it did not see are not in the folder any more. */
+export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): void {
+  for (const entry of result.entries) {
+    const file = meet(desk, entry, lookNumber);
+    if (file !== null) desk.counts.foundByScan += 1;
+  }
+  for (const { nameBytes, why } of result.skipped) {
+    noticeOnce(desk, `skip:${why}:${nameKey(nameBytes)}`, `${printableName(nameBytes)} is ignored: ${why}`);
+  }
+  const hidden = result.unreadable.map(({ folder }) => nameKey(folder));
+  const seen = new Set(result.entries.map((entry) => nameKey(entry.nameBytes)));
+  for (const file of desk.byInode.values()) {
+    const owner = seen.has(file.nameKey) && desk.byName.get(file.nameKey) === file;
+    if (owner || file.lookNumber > lookNumber || file.place !== 'folder') continue;
+    // What is in a folder that cannot be read is unknown; but a folder that is gone has nothing in it.
+    if (hidden.some((folder) => folder !== '' && file.nameKey.startsWith(`${folder}/`))) continue;
+    vanish(desk, file);
+  }
+}
+
+/** Not in the folder any more. With an open descriptor the rest of it can still be read; nothing of it is lost then. */
+export function vanish(desk: Desk, file: SourceFile): void {
+  const unread = !isCommitted(file.reading, file.stamp.size);
+  const readable = file.phase.kind === 'reading' || file.phase.kind === 'comparing';
+  if (unread && readable && file.handle !== null) {
+    if (desk.byName.get(file.nameKey) === file) desk.byName.delete(file.nameKey);
+    file.place = 'nowhere';
+    desk.settings.events.notice(
+      `${file.info.name} left the folder while it was being read: the rest of it is read all the same`,
+    );
+    enter(desk, file, { kind: 'reading' });
+    wake(desk, file);
+    return;
+  }
+  if (unread && readable && file.reading.pieces.length > 0) {
+    desk.settings.events.notice(`${file.info.name} left the folder before all of it was committed`);
+  }
+  forget(desk, file);
+}
+
+/** Looks at one known file at once, by descriptor where there is one. False when it is not there any more. */
+export function lookAgain(desk: Desk, file: SourceFile): boolean {
+  desk.looks += 1;
+  const stats = file.handle === null ? lstatQuietly(file.path) : fstatSync(file.handle.fd, { bigint: true });
+  if (stats === null || !stats.isFile()) return false;
+  const stamp = stampOf(stats, desk.birthsKept);
+  if (!sameKey(file.stamp, stamp)) return false;
+  applyLook(desk, file, stamp, desk.looks);
+  return true;
+}
+
+/** Compares two looks at one file and draws the consequences. Older answers than the last one applied are ignored. */
+export function applyLook(desk: Desk, file: SourceFile, stamp: FileStamp, lookNumber: number): void {
+  const { kind } = file.phase;
+  if (lookNumber < file.lookNumber) return;
+  file.lookNumber = lookNumber;
+  if (kind === 'waiting' || kind === 'resting' || kind === 'gone') return;
+  const change = changeBetween(file.stamp, stamp);
+  noteStillness(desk, file, stamp, change);
+  if (change === 'none' || kind === 'asking' || kind === 'parked') return;
+  if (kind === 'done' && file.phase.after === 'moving') return;
+  if (kind === 'refused') {
+    if (change !== 'handled') renew(desk, file, null);
+    return;
+  }
+  if (change === 'replaced' || (change === 'shrunk' && stamp.size < extent(file.reading))) {
+    renew(desk, file, 'overwritten');
+    return;
+  }
+  if (change === 'rewritten' || change === 'shrunk') voidFlights(desk, file);
+  compareFirst(desk, file, change === 'grown' ? 'ends' : 'all');
+}
+
+/** Keeps the stamp, and when it was first and last seen. */
+export function noteStillness(
+  desk: Desk,
+  file: SourceFile,
+  stamp: FileStamp,
+  change: ReturnType<typeof changeBetween>,
+): void {
+  const nowMs = desk.settings.now();
+  file.stamp = { ...stamp, birthNs: stamp.birthNs ?? file.stamp.birthNs };
+  const { sinceMs, grew } = file.stillness;
+  file.stillness = {
+    sinceMs: change === 'none' ? sinceMs : nowMs,
+    lookedMs: nowMs,
+    grew: grew || change === 'grown',
+  };
+  if (change === 'grown') file.seenMs = nowMs;
+}
+
+/** Nothing is read on before what is committed has been found to be what stands there. */
+function compareFirst(desk: Desk, file: SourceFile, what: 'ends' | 'all'): void {
+  if (file.phase.kind === 'comparing') {
+    file.phase.again = true;
+    if (what === 'all') file.phase.what = 'all';
+    return;
+  }
+  if (file.reading.pieces.length === 0 || file.place === 'nowhere') {
+    enter(desk, file, { kind: 'reading' });
+    wake(desk, file);
+    return;
+  }
+  enter(desk, file, { kind: 'comparing', what, again: false });
+  void runComparison(desk, file);
+}
+
+async function runComparison(desk: Desk, file: SourceFile): Promise<void> {
+  const phase = file.phase;
+  if (phase.kind !== 'comparing') return;
+  phase.again = false;
+  try {
+    const found = await compare(file.path, [...file.reading.pieces], phase.what, (stats) =>
+      sameKey(file.stamp, stampOf(stats, desk.birthsKept)),
+    );
+    if (file.phase !== phase) return;
+    if (found === 'other') renew(desk, file, 'overwritten');
+    else if (found === 'gone') rest(desk, file, 100, true);
+    else if (phase.again) void runComparison(desk, file);
+    else readOn(desk, file);
+  } catch (error) {
+    if (file.phase === phase) trouble(desk, file, error);
+  }
+}
+
+/** The committed part stands: goes on, and says so when an end that was taken as final was torn. */
+export function readOn(desk: Desk, file: SourceFile): void {
+  const last = file.reading.pieces.at(-1);
+  if (file.tailTaken && last !== undefined && file.stamp.size > last.end) {
+    file.tailTaken = false;
+    warnOfTornTail(desk, file, last.end, last.firstLine + last.lines - 1);
+  }
+  enter(desk, file, { kind: 'reading' });
+  wake(desk, file);
+}
+
+function warnOfTornTail(desk: Desk, file: SourceFile, end: number, line: number): void {
+  const lineEnd = desk.settings.dialect.newline === 'cr' ? 0x0d : 0x0a;
+  const fits = (): boolean => true;
+  const byte = withFileSync(file.path, fits, (fd) => readRangeSync(fd, end - 1, 1)?.[0] ?? null);
+  if (byte === lineEnd || byte === null) return;
+  desk.settings.events.notice(
+    `torn_tail: ${file.info.name} grew behind its last line ${line}, which had no line end and was taken as it stood`,
+  );
+}

@@ -1,0 +1,149 @@
+// Makes tasks, lazily and in order: the oldest file first; many small files in one task, a large one slice by slice.
+
+import { closeSync, fstatSync, openSync } from 'node:fs';
+
+import type { SliceTask } from '../core/slice.ts';
+import { OPEN_FLAGS } from './content.ts';
+import type { Desk, Flight } from './desk.ts';
+import { OPEN_FILES_MAX, wake } from './desk.ts';
+import type { SourceFile } from './file.ts';
+import { isFinal } from './finality.ts';
+import { noteStillness } from './looks.ts';
+import type { Cut } from './reading.ts';
+import { cutNext, uncutBytes } from './reading.ts';
+import { goesFirst } from './ready.ts';
+import type { SourceTask } from './source.ts';
+import { changeBetween, sameKey, stampOf } from './stamp.ts';
+import { trouble } from './trouble.ts';
+
+/** Small files in one task; also bounds the arrays that cross to a worker. */
+const FILES_PER_TASK_MAX = 256;
+
+/** The next task, or null when there is nothing to read just now. */
+export function offer(desk: Desk, room: 'any' | 'small'): SourceTask | null {
+  for (let largeBlocked = room === 'small'; ;) {
+    const small = desk.small.first();
+    const large = largeBlocked ? null : desk.large.first();
+    if (small === null && large === null) return null;
+    if (large === null || (small !== null && goesFirst(small, large))) {
+      const task = packSmall(desk);
+      if (task !== null) return task;
+      continue;
+    }
+    const task = sliceLarge(desk, large);
+    if (task === 'blocked') largeBlocked = true;
+    else if (task !== null) return task;
+  }
+}
+
+/** Null when the file in front had nothing to give and left the queue. */
+function sliceLarge(desk: Desk, file: SourceFile): SourceTask | 'blocked' | null {
+  if (file.phase.kind === 'reading' && file.handle === null) {
+    if (desk.openFiles >= OPEN_FILES_MAX) return 'blocked';
+    openHandle(desk, file);
+  }
+  // Opening may have shown that it changed.
+  const cut = file.phase.kind === 'reading' && file.handle !== null ? cutOf(desk, file) : null;
+  if (restOf(desk, file) === 0 || cut === null) {
+    desk.large.takeFirst();
+    if (cut === null) wakeUnlessReadable(desk, file);
+  }
+  return cut === null ? null : makeTask(desk, [flightOf(file, cut)], false);
+}
+
+function wakeUnlessReadable(desk: Desk, file: SourceFile): void {
+  if (restOf(desk, file) === 0) wake(desk, file);
+}
+
+function packSmall(desk: Desk): SourceTask | null {
+  const flights: Flight[] = [];
+  let bytes = 0;
+  for (let file = desk.small.first(); file !== null; file = desk.small.first()) {
+    const rest = restOf(desk, file);
+    if (rest > 0 && (file.handle !== null || rest >= desk.settings.sliceBytes)) {
+      desk.small.takeFirst();
+      desk.large.put(file);
+      continue;
+    }
+    if (flights.length > 0 && (bytes + rest > desk.settings.sliceBytes || file.alone)) break;
+    desk.small.takeFirst();
+    for (let cut = cutOf(desk, file); cut !== null; cut = cutOf(desk, file))
+      flights.push(flightOf(file, cut));
+    if (rest === 0) wake(desk, file);
+    bytes += rest;
+    if (flights.length >= FILES_PER_TASK_MAX || (file.alone && rest > 0)) break;
+  }
+  return flights.length === 0 ? null : makeTask(desk, flights, true);
+}
+
+/** Bytes that could be cut now; 0 for a file that is not being read. */
+function restOf(desk: Desk, file: SourceFile): number {
+  if (file.phase.kind !== 'reading') return 0;
+  return uncutBytes(file.reading, file.stamp.size, isFinal(file.stillness, desk.settings));
+}
+
+function cutOf(desk: Desk, file: SourceFile): Cut | null {
+  if (file.phase.kind !== 'reading') return null;
+  return cutNext(
+    file.reading,
+    file.stamp.size,
+    isFinal(file.stillness, desk.settings),
+    desk.settings.sliceBytes,
+  );
+}
+
+function flightOf(file: SourceFile, cut: Cut): Flight {
+  const { info, lookNumber, seenMs } = file;
+  return { file, cut, generation: info.id, handle: file.handle, lookNumber, seenMs };
+}
+
+/** Also used to send what was sent before once more, from its true start or without the files that changed. */
+export function makeTask(desk: Desk, flights: readonly Flight[], small: boolean): SourceTask {
+  const [first] = flights;
+  const { rejectsMaxPerFile, dialect } = desk.settings;
+  const left =
+    flights.length === 1 && first !== undefined ? rejectsMaxPerFile - first.file.rejected : rejectsMaxPerFile;
+  const task: SourceTask = {
+    parse: { slices: flights.map(sliceTaskOf), dialect, rejectsMax: Math.max(1, left) },
+    small,
+  };
+  for (const { handle } of flights) if (handle !== null) handle.users += 1;
+  desk.flights.set(task, flights);
+  return task;
+}
+
+function sliceTaskOf(flight: Flight): SliceTask {
+  const { start, end, exact, limit, final } = flight.cut;
+  return {
+    generation: flight.generation,
+    path: flight.file.path,
+    fd: flight.handle?.fd ?? null,
+    start,
+    end,
+    exact,
+    limit,
+    final,
+  };
+}
+
+/** Opens a large file once, for all its slices, and makes sure that it is the one that was looked at. */
+function openHandle(desk: Desk, file: SourceFile): void {
+  let fd: number;
+  try {
+    fd = openSync(file.path, OPEN_FLAGS);
+  } catch (error) {
+    trouble(desk, file, error);
+    return;
+  }
+  const stats = fstatSync(fd, { bigint: true });
+  const stamp = stampOf(stats, desk.birthsKept);
+  if (!stats.isFile() || !sameKey(file.stamp, stamp)) {
+    closeSync(fd);
+    trouble(desk, file, 'ENOENT');
+    return;
+  }
+  // A change since the last look is judged by the next one; growth is taken in now.
+  if (changeBetween(file.stamp, stamp) === 'none') noteStillness(desk, file, stamp, 'none');
+  file.handle = { fd, users: 0, letGo: false };
+  desk.openFiles += 1;
+}

@@ -1,0 +1,70 @@
+// chokidar as a hint: "look at these names now", "look at everything". Nothing rests on it: events are lost without a word (libuv drops
+// inotify's overflow signal, names that are not UTF-8 are never reported), and the reconciling scan finds what it missed.
+
+import type { Stats } from 'node:fs';
+import { basename } from 'node:path';
+
+import { watch } from 'chokidar';
+
+import { isIgnored } from './names.ts';
+
+/** With more names at once a scan of the folder is cheaper than its parts. */
+const NAMES_MAX = 256;
+
+export interface Hints {
+  /** Absolute paths that changed, each once. */
+  look(paths: readonly string[]): void;
+  /** Something was missed or broke: scan. */
+  scan(): void;
+}
+
+export interface Watcher {
+  close(): Promise<void>;
+}
+
+/**
+ * Watches a folder. Hidden and foreign names go into chokidar's own `ignored`: otherwise each rename from a dot name costs a new
+ * reading of the folder (171 ms with 20,000 files against 0.4 ms).
+ */
+export function watchFolder(
+  folder: string,
+  recursive: boolean,
+  accepts: (name: string) => boolean,
+  hints: Hints,
+): Watcher {
+  const named = new Set<string>();
+  const flush = (): void => {
+    const paths = [...named];
+    named.clear();
+    if (paths.length > NAMES_MAX) hints.scan();
+    else hints.look(paths);
+  };
+  const note = (path: string): void => {
+    if (named.size === 0) setImmediate(flush);
+    named.add(path);
+  };
+  const watcher = watch(folder, {
+    ignoreInitial: true,
+    followSymlinks: false,
+    backend: 'native',
+    ignored: (path, stats) => path !== folder && isForeign(basename(path), stats, recursive, accepts),
+    ...(recursive ? {} : { depth: 0 }),
+  });
+  watcher.on('add', note);
+  watcher.on('change', note);
+  watcher.on('unlink', note);
+  watcher.on('unlinkDir', () => hints.scan());
+  watcher.on('error', () => hints.scan());
+  return { close: () => watcher.close() };
+}
+
+/** Sub-folders must be let through with `recursive`; without a stat their names may look like anything. */
+function isForeign(
+  name: string,
+  stats: Stats | undefined,
+  recursive: boolean,
+  accepts: (name: string) => boolean,
+): boolean {
+  if (recursive && stats?.isFile() !== true) return isIgnored(name);
+  return !accepts(name);
+}
