@@ -166,7 +166,7 @@ function writeMicroseconds(seconds: number, micros: number, out: FieldWriter): v
 }
 
 /** Whole seconds since 2000-01-01 as `YYYY-MM-DD HH:MM:SS`. */
-export function formatTimestamp(seconds: number): string {
+function formatTimestamp(seconds: number): string {
   const milliseconds = Date.UTC(2000, 0, 1) + seconds * 1000;
   return new Date(milliseconds).toISOString().slice(0, 19).replace('T', ' ');
 }

@@ -71,7 +71,7 @@ function encodeDigits(
 }
 
 /** Four 32-bit words as a canonical UUID, with version 4 and the usual variant stamped in. */
-export function formatUuid(a: number, b: number, c: number, d: number): string {
+function formatUuid(a: number, b: number, c: number, d: number): string {
   const hex = [a, (b & 0xffff0fff) | 0x4000, (c & 0x3fffffff) | 0x80000000, d]
     .map((word) => (word >>> 0).toString(16).padStart(8, '0'))
     .join('');
