@@ -70,9 +70,9 @@ describe('values', () => {
     );
     assert.deepEqual(values.patterns, ['*.csv', '*.tsv']);
     assert.deepEqual(values.table, { schema: 'shop', name: 'orders' });
-    const generate: GenerateOptions = options(
+    const generate = judged(
       'generate --rows-per-file 5-7 --duplicates 2.5% --invalid 0.25',
-    );
+    ) as GenerateOptions;
     assert.deepEqual(generate.rowsPerFile, { min: 5, max: 7 });
     assert.deepEqual([generate.duplicates, generate.invalid, generate.seed], [0.025, 0.25, null]);
   });

@@ -113,7 +113,7 @@ function troubleSection(word: string, { count: all, first }: TroubleList): strin
 
 /** Troubles that were overcome; a person wants to know that they happened. */
 function incidents({ retries, restarts }: Snapshot): string[] {
-  const tries = [...retries].map(([sqlstate, times]) => `${sqlstate} ${count(times)} times`);
+  const tries = [...retries].map(([sqlstate, times]) => `${sqlstate} ${counted(times, 'time')}`);
   const again = tries.length === 0 ? [] : [`tried again after database errors: ${tries.join(', ')}`];
   return [...again, ...restarts.map((reason) => `began again from the checkpoint: ${printable(reason)}`)];
 }
