@@ -22,6 +22,7 @@ COMMENT ON COLUMN millrace.leases.taken_at IS 'When it took over. Information on
 
 CREATE TABLE millrace.files (
   generation  uuid          PRIMARY KEY,
+  ordinal     bigint        GENERATED ALWAYS AS IDENTITY,
   source_id   integer       NOT NULL REFERENCES millrace.leases,
   name        text          NOT NULL,
   name_bytes  bytea         NOT NULL,
@@ -42,6 +43,7 @@ CREATE INDEX files_ino ON millrace.files (source_id, ino);
 CREATE INDEX files_name ON millrace.files (source_id, name_bytes);
 COMMENT ON TABLE millrace.files IS 'One row per generation: one content of one file. A replaced or re-sent file is a new generation with its own books.';
 COMMENT ON COLUMN millrace.files.generation IS 'Chosen at random by the engine when it first read this content.';
+COMMENT ON COLUMN millrace.files.ordinal IS 'Order in which generations were written down, whatever the clock says; numbers are left out.';
 COMMENT ON COLUMN millrace.files.source_id IS 'The source that it belongs to.';
 COMMENT ON COLUMN millrace.files.name IS 'Path below the input folder; bytes that are not valid UTF-8 and control characters are written as \xNN.';
 COMMENT ON COLUMN millrace.files.name_bytes IS 'The same path, byte for byte.';

@@ -1,0 +1,91 @@
+// The positions of a batch: its files, its `batches` row and its slices, in one statement. They commit together with the rows, or
+// not at all. A batch only INSERTs here: two lanes that update the same rows in different order deadlock.
+
+import type { QueryConfig } from 'pg';
+import type { AcceptedSlice, GenerationId, GenerationInfo } from '../../core/slice.ts';
+import type { SettledChunk } from '../sink.ts';
+import type { Setup, Standing } from './standing.ts';
+
+/** Files known to be registered are left out; their order is fixed, so that two lanes never wait for each other in a circle. */
+const FILES = `
+  INSERT INTO millrace.files (generation, source_id, name, name_bytes, dev, ino, birth_ns, replaces)
+  SELECT f.generation, $1, f.name, f.name_bytes, f.dev, f.ino, f.birth_ns, f.replaces
+  FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::numeric[], $6::numeric[], $7::bigint[], $8::uuid[])
+    AS f (generation, name, name_bytes, dev, ino, birth_ns, replaces)
+  ON CONFLICT (generation) DO NOTHING`;
+
+const POSITIONS = `
+  WITH files AS (${FILES}), batch AS (
+    INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid) VALUES ($9, $10, $11, $12))
+  INSERT INTO millrace.slices (generation, start_offset, end_offset, first_line, lines, crc32, head, head_length,
+                               records, inserted, duplicates, rejected, epoch, batch)
+  SELECT s.*, $9, $10
+  FROM unnest($13::uuid[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bytea[], $20::integer[],
+              $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[]) AS s`;
+
+/** The statement for a batch; prepared once per connection. */
+export function positionsQuery(
+  setup: Setup,
+  standing: Standing,
+  number: number,
+  settled: readonly SettledChunk[],
+): QueryConfig<unknown[]> {
+  const slices = settled.flatMap(({ chunk, slices: counts }) =>
+    chunk.slices.map((slice, index) => ({ slice, counts: counts[index] })),
+  );
+  const files = newFiles(settled, standing.registered);
+  const { systemIdentifier, databaseOid } = standing.cluster;
+  const heads = slices.map(({ slice }) => slice.head);
+  return {
+    name: 'millrace_positions',
+    text: POSITIONS,
+    values: [
+      setup.sourceId,
+      ...fileColumns(files),
+      ...[standing.epoch, number, systemIdentifier, databaseOid],
+      ...sliceColumns(slices.map(({ slice }) => slice)),
+      heads.map((head) => (head === null ? null : head.hash)),
+      heads.map((head) => head?.length ?? null),
+      slices.map(({ slice }) => slice.records),
+      slices.map(({ counts }) => counts?.inserted),
+      slices.map(({ counts }) => counts?.duplicates),
+      slices.map(({ counts }) => counts?.rejected),
+    ],
+  };
+}
+
+/** Registers files without a batch: an empty one, or one that is refused as a whole. */
+export function registerQuery(setup: Setup, files: readonly GenerationInfo[]): QueryConfig<unknown[]> {
+  return { text: FILES, values: [setup.sourceId, ...fileColumns(files)] };
+}
+
+/** One array per column of `files`, in the order of FILES. */
+function fileColumns(files: readonly GenerationInfo[]): unknown[][] {
+  return [
+    files.map((file) => file.id),
+    files.map((file) => file.name),
+    files.map((file) => file.nameBytes),
+    files.map((file) => file.stamp.dev),
+    files.map((file) => file.stamp.ino),
+    files.map((file) => file.stamp.birthNs),
+    files.map((file) => file.replaces),
+  ];
+}
+
+function sliceColumns(slices: readonly AcceptedSlice[]): unknown[][] {
+  return [
+    slices.map((slice) => slice.file.id),
+    slices.map((slice) => slice.start),
+    slices.map((slice) => slice.end),
+    slices.map((slice) => slice.firstLine),
+    slices.map((slice) => slice.lines),
+    slices.map((slice) => slice.crc),
+  ];
+}
+
+function newFiles(settled: readonly SettledChunk[], registered: ReadonlySet<GenerationId>): GenerationInfo[] {
+  const files = new Map<GenerationId, GenerationInfo>();
+  for (const { chunk } of settled)
+    for (const { file } of chunk.slices) if (!registered.has(file.id)) files.set(file.id, file);
+  return [...files.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
+}

@@ -1,0 +1,96 @@
+// What the books know of files that were found: generations with one of these inodes or names, and their committed ranges. Reading only.
+
+import type pg from 'pg';
+import type { FileQuery, FileState, KnownGeneration, KnownSlice } from '../../core/books.ts';
+import type { GenerationId } from '../../core/slice.ts';
+
+interface FileRow {
+  readonly generation: GenerationId;
+  readonly name: string;
+  readonly name_bytes: Buffer;
+  readonly dev: string;
+  readonly ino: string;
+  readonly birth_ns: string | null;
+  readonly replaces: GenerationId | null;
+  readonly state: FileState;
+  readonly reason: string | null;
+  readonly size: string | null;
+  readonly mtime_ns: string | null;
+  readonly ctime_ns: string | null;
+  readonly ordinal: string;
+}
+
+interface SliceRow {
+  readonly generation: GenerationId;
+  readonly start_offset: string;
+  readonly end_offset: string;
+  readonly first_line: string;
+  readonly lines: string;
+  readonly crc32: string;
+  readonly head: Buffer | null;
+  readonly head_length: number | null;
+  readonly rejected: string;
+}
+
+/** Two index scans, where an OR would read all files of the source. */
+const FILES = `
+  SELECT generation, name, name_bytes, dev, ino, birth_ns, replaces, state, reason, size, mtime_ns, ctime_ns, ordinal
+  FROM millrace.files WHERE generation IN (
+    SELECT generation FROM millrace.files WHERE source_id = $1 AND ino = ANY($2::numeric[])
+    UNION SELECT generation FROM millrace.files WHERE source_id = $1 AND name_bytes = ANY($3::bytea[]))
+  ORDER BY ordinal`;
+
+const SLICES = `
+  SELECT generation, start_offset, end_offset, first_line, lines, crc32, head, head_length, rejected
+  FROM millrace.slices WHERE generation = ANY($1::uuid[]) ORDER BY generation, start_offset`;
+
+export async function findGenerations(
+  client: pg.Client,
+  sourceId: number,
+  files: readonly FileQuery[],
+): Promise<KnownGeneration[]> {
+  if (files.length === 0) return [];
+  const asked = [sourceId, files.map(({ ino }) => ino), files.map(({ nameBytes }) => nameBytes)];
+  const found = await client.query<FileRow>(FILES, asked);
+  if (found.rows.length === 0) return [];
+  const slices = await client.query<SliceRow>(SLICES, [found.rows.map((row) => row.generation)]);
+  const byGeneration = Map.groupBy(slices.rows, (row) => row.generation);
+  return found.rows.map((row) => generationOf(row, byGeneration.get(row.generation) ?? []));
+}
+
+function generationOf(row: FileRow, slices: readonly SliceRow[]): KnownGeneration {
+  const ended = endedOf(row);
+  const stamp = {
+    dev: BigInt(row.dev),
+    ino: BigInt(row.ino),
+    birthNs: row.birth_ns === null ? null : BigInt(row.birth_ns),
+    size: ended?.size ?? 0,
+    mtimeNs: ended?.mtimeNs ?? 0n,
+    ctimeNs: ended?.ctimeNs ?? 0n,
+  };
+  return {
+    info: { id: row.generation, name: row.name, nameBytes: row.name_bytes, stamp, replaces: row.replaces },
+    state: row.state,
+    reason: row.reason,
+    ended,
+    slices: slices.map(sliceOf),
+    rejected: slices.reduce((total, slice) => total + Number(slice.rejected), 0),
+    order: Number(row.ordinal),
+  };
+}
+
+function endedOf({ state, size, mtime_ns: mtime, ctime_ns: ctime }: FileRow): KnownGeneration['ended'] {
+  if (state === 'reading' || size === null || mtime === null || ctime === null) return null;
+  return { size: Number(size), mtimeNs: BigInt(mtime), ctimeNs: BigInt(ctime) };
+}
+
+function sliceOf(row: SliceRow): KnownSlice {
+  return {
+    start: Number(row.start_offset),
+    end: Number(row.end_offset),
+    firstLine: Number(row.first_line),
+    lines: Number(row.lines),
+    crc: Number(row.crc32),
+    head: row.head === null || row.head_length === null ? null : { length: row.head_length, hash: row.head },
+  };
+}

@@ -1,0 +1,157 @@
+// ONE transaction of a batch, top to bottom: rows, rejects and positions become visible together or not at all. It either returns what
+// became of each slice, or throws and has written nothing - except CommitUnknown, when the answer to COMMIT did not come.
+// Not for what is done after a failure (write.ts), nor for who may write (fence.ts).
+
+import type pg from 'pg';
+import { FRESH, UNSURE } from '../../core/chunk.ts';
+import { MillraceError } from '../../errors.ts';
+import type { SettledChunk } from '../sink.ts';
+import { positionsQuery } from './checkpoint.ts';
+import { copyTuples } from './copy.ts';
+import type { Draft, RoutedChunk } from './draft.ts';
+import { route, tally, tuplesOf } from './draft.ts';
+import { RestartNeeded, during } from './fault.ts';
+import { beginFenced } from './fence.ts';
+import { isCommitted } from './recover.ts';
+import { REJECT_COLUMNS, countRejects, rejectTuples } from './rejects.ts';
+import type { Session } from './session.ts';
+import { columnsSql, copyToStage, countSwallowed, insertFromStage } from './stage.ts';
+import type { Setup, Standing } from './standing.ts';
+
+/** COMMIT was sent, its answer is lost. `settled` holds if the batch is found to be there. */
+export class CommitUnknown extends Error {
+  readonly settled: readonly SettledChunk[];
+
+  constructor(settled: readonly SettledChunk[], cause: unknown) {
+    super('the answer to COMMIT is lost', { cause });
+    this.name = 'CommitUnknown';
+    this.settled = settled;
+  }
+}
+
+/**
+ * Writes a draft. Throws StepFault for a failed statement or a lost connection, CommitUnknown, RestartNeeded, and MillraceError 'fenced'
+ * or 'database'. After any of these the session must be destroyed: that is its ROLLBACK.
+ */
+export async function writeDraft(
+  session: Session,
+  setup: Setup,
+  standing: Standing,
+  draft: Draft,
+): Promise<readonly SettledChunk[]> {
+  const { client } = session;
+  requireJudgedAs(standing.forget, draft);
+  const routed = route(draft);
+
+  await beginFenced(session, setup, standing);
+  await during('rows', client, () => copyFresh(client, setup, routed));
+  const inserted = await during('unsure', client, () => writeUnsure(client, setup, routed));
+  await during('checks', client, () => client.query('SET CONSTRAINTS ALL IMMEDIATE'));
+
+  const settled = tally(draft, routed, inserted);
+  // Positions before rejects: a reject refers to its file, which this very statement may register.
+  await during('positions', client, () =>
+    client.query(positionsQuery(setup, standing, draft.number, settled)),
+  );
+  await during('rejects', client, () => copyRejects(client, standing, draft));
+  await commit(session, setup, standing, draft, settled);
+  return settled;
+}
+
+/** What memory said of a row holds only under the `forget` that it was said under. */
+function requireJudgedAs(forget: bigint, { chunks }: Draft): void {
+  if (chunks.some((chunk) => chunk.forget !== forget))
+    throw new RestartNeeded('rows were judged before others were taken away on purpose');
+}
+
+async function copyFresh(client: pg.Client, setup: Setup, routed: readonly RoutedChunk[]): Promise<void> {
+  const sent = sum(routed, (each) => each.fresh);
+  if (sent === 0) return;
+  const stored = await copyTuples(
+    client,
+    `${setup.tableSql} (${columnsSql(setup.table)})`,
+    tuplesOf(routed, FRESH),
+  );
+  if (stored !== sent) throw await swallowed(client, setup, sent - stored);
+}
+
+/** Returns the keys that were new, ascending, 16 bytes each. May wait for an earlier batch that writes one of them. */
+async function writeUnsure(client: pg.Client, setup: Setup, routed: readonly RoutedChunk[]): Promise<Buffer> {
+  const sent = sum(routed, (each) => each.unsure);
+  if (sent === 0) return Buffer.alloc(0);
+  const staged = await copyToStage(client, setup.table, tuplesOf(routed, UNSURE));
+  if (staged !== sent)
+    throw new MillraceError('internal', `${sent} rows were sent to the stage, and ${staged} arrived`);
+  const inserted = await insertFromStage(client, setup.table, setup.tableSql);
+  const missing = await countSwallowed(client, setup.table, setup.tableSql);
+  if (missing > 0) throw await swallowed(client, setup, missing);
+  return inserted;
+}
+
+async function copyRejects(client: pg.Client, standing: Standing, draft: Draft): Promise<void> {
+  const sent = countRejects(draft);
+  if (sent === 0) return;
+  const stored = await copyTuples(
+    client,
+    `millrace.rejects (${REJECT_COLUMNS})`,
+    rejectTuples(draft, standing.epoch),
+  );
+  if (stored !== sent)
+    throw new MillraceError('database', `of ${sent} rejects only ${stored} were stored in millrace.rejects`);
+}
+
+/** An acknowledged commit joins the list of those that may vanish, unless it is on disk already. */
+async function commit(
+  session: Session,
+  setup: Setup,
+  standing: Standing,
+  draft: Draft,
+  settled: readonly SettledChunk[],
+): Promise<void> {
+  const looks = standing.looks;
+  try {
+    const lsn = await during('commit', session.client, () => sendCommit(session.client, setup));
+    if (lsn !== null) standing.unflushed.set(draft.number, { lsn, seenOn: session });
+    // Another connection looked for vanished commits while the answer travelled, and could not know of this one.
+    if (looks !== standing.looks && !(await isCommitted(session, setup, standing, draft.number)))
+      throw new RestartNeeded('an acknowledged commit has vanished from the database');
+  } catch (error) {
+    throw error instanceof RestartNeeded ? error : new CommitUnknown(settled, error);
+  }
+}
+
+/** Returns a WAL position at or after the commit when it was not flushed, else null. */
+async function sendCommit(client: pg.Client, { synchronousCommit }: Setup): Promise<bigint | null> {
+  const position = synchronousCommit
+    ? ''
+    : "; SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::text AS lsn";
+  const answer = (await client.query(`COMMIT${position}`)) as unknown;
+  const [committed, where] = (Array.isArray(answer) ? answer : [answer]) as pg.QueryResult<{ lsn: string }>[];
+  if (committed?.command !== 'COMMIT')
+    throw new MillraceError('internal', `COMMIT was answered with ${committed?.command}`);
+  return synchronousCommit ? null : BigInt(where?.rows[0]?.lsn ?? 0);
+}
+
+/** Rows vanished without an error: only a person can mend that, so name what may have done it. */
+async function swallowed(client: pg.Client, setup: Setup, rows: number): Promise<MillraceError> {
+  const { rows: found } = await client.query<{ name: string }>(
+    `SELECT 'trigger ' || tgname AS name FROM pg_trigger
+       WHERE tgrelid = $1::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 3 = 3
+     UNION ALL SELECT 'rule ' || rulename FROM pg_rewrite WHERE ev_class = $1::regclass AND rulename <> '_RETURN' ORDER BY 1`,
+    [setup.tableSql],
+  );
+  const suspects =
+    found.map(({ name }) => name).join(', ') || 'something that is no trigger or rule of its own';
+  return new MillraceError(
+    'database',
+    `${rows} rows sent to ${setup.tableText} vanished without an error, because of ${suspects}`,
+    {
+      wayOut:
+        'drop or change it: a row that is neither stored nor refused would be lost; nothing of this batch was written',
+    },
+  );
+}
+
+function sum(routed: readonly RoutedChunk[], of: (each: RoutedChunk) => number): number {
+  return routed.reduce((total, each) => total + of(each), 0);
+}

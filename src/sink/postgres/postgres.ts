@@ -1,0 +1,183 @@
+// The PostgreSQL sink: wiring only. It brings the database to this program's version, makes the table, takes the source over, and hands
+// batches to its lanes. What one transaction is stands in lane.ts, what is done after a failure in write.ts.
+
+import { randomUUID } from 'node:crypto';
+import type { Batch } from '../../core/batch.ts';
+import { Bell } from '../../core/bell.ts';
+import type { Books } from '../../core/books.ts';
+import type { GenerationInfo } from '../../core/slice.ts';
+import { MillraceError } from '../../errors.ts';
+import { quoteTable } from '../../schema/ddl.ts';
+import type { TableDefinition, TableName } from '../../schema/table.ts';
+import type { Sink, SinkEvents, WriteResult } from '../sink.ts';
+import { PostgresBooks } from './books.ts';
+import { Waits, drop, newSlot, untilDone } from './connector.ts';
+import type { Slot } from './connector.ts';
+import { RestartNeeded, connectFault } from './fault.ts';
+import { registerSource, takeFence } from './fence.ts';
+import { migrate } from './migrate.ts';
+import { destroy, openSession } from './session.ts';
+import type { Session } from './session.ts';
+import type { Setup, Standing } from './standing.ts';
+import { ensureTable } from './table.ts';
+import type { DatabaseTarget } from './target.ts';
+import { Turns } from './turns.ts';
+import { watchOver } from './watch.ts';
+import { writeBatch } from './write.ts';
+
+export interface PostgresSinkOptions {
+  readonly target: DatabaseTarget;
+  readonly table: TableDefinition;
+  readonly tableName: TableName;
+  /** Name of the lease, normally the absolute path of the input folder. */
+  readonly source: string;
+  /** Connections that write at the same time; one more is used for the books. */
+  readonly lanes: number;
+  /** false: commits are acknowledged before they are on disk; rows and positions may vanish together in a crash. */
+  readonly synchronousCommit: boolean;
+  readonly events: SinkEvents;
+  readonly programVersion: string;
+  /** Ends the waiting for a database that is away. */
+  readonly abort?: AbortSignal;
+}
+
+export interface PostgresSink extends Sink {
+  /** The table did not exist and was made now. */
+  readonly tableCreated: boolean;
+}
+
+/**
+ * Waits with back-off while the database is away, migrates it and makes sure of the table. Takes nothing over: that is `open`.
+ * Null when `abort` fires meanwhile. Throws MillraceError ('database', 'migration', 'table') for what a person must mend.
+ */
+export async function openPostgresSink(options: PostgresSinkOptions): Promise<PostgresSink | null> {
+  const waits = new Waits(options.events);
+  const abort = options.abort ?? new AbortController().signal;
+  const prepared = await untilDone(() => prepare(options), waits, options.target.describe, abort);
+  return prepared === null ? null : new LanesAndBooks(prepared.setup, options.lanes, waits, prepared.created);
+}
+
+async function prepare(options: PostgresSinkOptions): Promise<{ setup: Setup; created: boolean }> {
+  const { target, table, tableName, source, synchronousCommit, events, programVersion } = options;
+  const tableText = `${tableName.schema}.${tableName.name}`;
+  const session = await openSession(target, synchronousCommit);
+  const { client } = session;
+  try {
+    await migrate(client, { program: programVersion });
+    const { created, primaryKey } = await ensureTable(client, table, tableName);
+    const sourceId = await registerSource(client, source, tableText);
+    const names = { tableSql: quoteTable(tableName), tableText, primaryKey, source, sourceId };
+    return { setup: { target, table, ...names, synchronousCommit, events }, created };
+  } catch (error) {
+    throw connectFault(error);
+  } finally {
+    destroy(client);
+  }
+}
+
+/** From one `open` to the next `leave`. */
+interface Opened {
+  readonly standing: Standing;
+  readonly lanes: readonly Slot[];
+  readonly booksSlot: Slot;
+  readonly books: Books;
+  readonly turns: Turns;
+  readonly bell: Bell;
+  readonly closing: AbortController;
+}
+
+class LanesAndBooks implements PostgresSink {
+  readonly lanes: number;
+  readonly tableCreated: boolean;
+  readonly #setup: Setup;
+  readonly #waits: Waits;
+  readonly #epoch = randomUUID();
+  #taken = false;
+  #opened: Opened | null = null;
+
+  constructor(setup: Setup, lanes: number, waits: Waits, tableCreated: boolean) {
+    this.#setup = setup;
+    this.lanes = lanes;
+    this.#waits = waits;
+    this.tableCreated = tableCreated;
+  }
+
+  async open(abort: AbortSignal): Promise<{ forget: bigint; books: Books } | null> {
+    const standing = await untilDone(() => this.#takeOver(), this.#waits, this.#setup.target.describe, abort);
+    if (standing === null) return null;
+    this.#taken = true;
+    this.#opened = this.#furnish(standing);
+    return { forget: standing.forget, books: this.#opened.books };
+  }
+
+  write(lane: number, batch: Batch, abort: AbortSignal): Promise<WriteResult> {
+    const { standing, lanes, books, bell, closing } = this.#here();
+    const slot = lanes[lane];
+    if (slot === undefined) throw new RangeError(`there is no lane ${lane}`);
+    const park = (info: GenerationInfo, reason: string): Promise<void> =>
+      books.end({ info, stamp: info.stamp, blankLines: 0 }, 'parked', reason);
+    const tools = { setup: this.#setup, standing, slot, waits: this.#waits, onEnd: () => bell.ring(), park };
+    return writeBatch(tools, batch, AbortSignal.any([abort, closing.signal]));
+  }
+
+  watch(abort: AbortSignal): Promise<string | null> {
+    const { standing, booksSlot: slot, turns, bell, closing } = this.#here();
+    const tools = { setup: this.#setup, standing, slot, waits: this.#waits, turns, bell };
+    return watchOver(tools, AbortSignal.any([abort, closing.signal]));
+  }
+
+  leave(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = null;
+    if (opened === null) return Promise.resolve();
+    opened.closing.abort();
+    for (const slot of [...opened.lanes, opened.booksSlot]) drop(slot);
+    return opened.turns.take(async () => drop(opened.booksSlot));
+  }
+
+  /** The same epoch at every try: after a lost answer only that one is accepted. */
+  async #takeOver(): Promise<Standing> {
+    const session = await openSession(this.#setup.target, this.#setup.synchronousCommit);
+    try {
+      const forget = await takeFence(session, this.#setup, this.#epoch, !this.#taken);
+      return standingOf(session, this.#epoch, forget);
+    } catch (error) {
+      if (error instanceof RestartNeeded)
+        throw new MillraceError('database', error.message, { cause: error });
+      throw error;
+    } finally {
+      destroy(session.client);
+    }
+  }
+
+  #furnish(standing: Standing): Opened {
+    const [bell, turns, closing, booksSlot] = [
+      new Bell(),
+      new Turns(),
+      new AbortController(),
+      newSlot('books'),
+    ];
+    const onBroken = (reason: string): void => {
+      standing.broken ??= reason;
+      bell.ring();
+    };
+    const shared = { setup: this.#setup, standing, slot: booksSlot, waits: this.#waits, turns };
+    const books = new PostgresBooks({
+      ...shared,
+      onEnd: () => bell.ring(),
+      onBroken,
+      closing: closing.signal,
+    });
+    const lanes = Array.from({ length: this.lanes }, () => newSlot('lane'));
+    return { standing, lanes, booksSlot, books, turns, bell, closing };
+  }
+
+  #here(): Opened {
+    if (this.#opened === null) throw new MillraceError('internal', 'the sink is not open');
+    return this.#opened;
+  }
+}
+
+function standingOf({ cluster }: Session, epoch: string, forget: bigint): Standing {
+  return { epoch, forget, cluster, unflushed: new Map(), registered: new Set(), looks: 0, broken: null };
+}

@@ -1,0 +1,84 @@
+// Unsure rows: memory cannot say whether their keys are stored, so the unique index does. They are COPYed into a temporary table of the
+// connection's own and go on from there with ON CONFLICT DO NOTHING. Measured: 22 % dearer per row than a direct COPY.
+
+import type pg from 'pg';
+import { quoteIdentifier } from '../../schema/ddl.ts';
+import type { TableDefinition } from '../../schema/table.ts';
+import { copyTuples } from './copy.ts';
+
+const STAGE = 'pg_temp.millrace_stage';
+
+/** `"a", "b", ...`: the columns that a file may bring. */
+export function columnsSql(table: TableDefinition): string {
+  return table.columns.map((column) => quoteIdentifier(column.name)).join(', ');
+}
+
+/**
+ * Made once per connection, outside a transaction. Its types are ours and it has no constraints: whatever the user's table refuses is
+ * refused by the INSERT. `ord` is the order of arrival, filled in by the server so that the tuples need not be rewritten.
+ */
+export function makeStageSql(table: TableDefinition): string {
+  const columns = table.columns.map(({ name, type }) => `${quoteIdentifier(name)} ${type.sql}`);
+  const ord = 'ord bigint GENERATED ALWAYS AS IDENTITY';
+  return `CREATE TEMPORARY TABLE millrace_stage (${[...columns, ord].join(', ')}) ON COMMIT DELETE ROWS`;
+}
+
+/** Tuples into the stage, in the order of the batch. */
+export function copyToStage(
+  client: pg.Client,
+  table: TableDefinition,
+  tuples: Iterable<Uint8Array>,
+): Promise<number> {
+  return copyTuples(client, `${STAGE} (${columnsSql(table)})`, tuples);
+}
+
+/**
+ * From the stage into the table. Waits for other transactions that are writing one of these keys, and takes the row if they roll back.
+ * Returns the keys that were stored, ascending, 16 bytes each.
+ */
+export async function insertFromStage(
+  client: pg.Client,
+  table: TableDefinition,
+  tableSql: string,
+): Promise<Buffer> {
+  const key = quoteIdentifier(table.key);
+  const columns = columnsSql(table);
+  // One value for all keys: 50,000 result rows would be 50,000 objects on the main thread.
+  const { rows } = await client.query<{ keys: Buffer | null }>(
+    `WITH stored AS (
+       INSERT INTO ${tableSql} (${columns}) SELECT ${columns} FROM ${STAGE} ORDER BY ${key}, ord
+       ON CONFLICT (${key}) DO NOTHING RETURNING ${key} AS key)
+     SELECT string_agg(uuid_send(key), ''::bytea ORDER BY key) AS keys FROM stored`,
+  );
+  return rows[0]?.keys ?? Buffer.alloc(0);
+}
+
+/** Staged keys that the table still does not have: a trigger swallowed their rows. Must be 0. */
+export async function countSwallowed(
+  client: pg.Client,
+  table: TableDefinition,
+  tableSql: string,
+): Promise<number> {
+  const key = quoteIdentifier(table.key);
+  // Without these the planner, which knows nothing of the stage, may read the whole table: seconds at 10 M rows.
+  const text = `SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
+    SELECT count(*)::int AS swallowed FROM ${STAGE} s WHERE NOT EXISTS (SELECT FROM ${tableSql} t WHERE t.${key} = s.${key});
+    SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT`;
+  const results = (await client.query(text)) as unknown as pg.QueryResult<{ swallowed: number }>[];
+  return results[2]?.rows[0]?.swallowed ?? 0;
+}
+
+/** Rows [from, to) of the stage, by place, into the table; for trials under a savepoint. */
+export function insertRangeSql(table: TableDefinition, tableSql: string, from: bigint, to: bigint): string {
+  const key = quoteIdentifier(table.key);
+  const columns = columnsSql(table);
+  return `INSERT INTO ${tableSql} (${columns}) SELECT ${columns} FROM ${STAGE} WHERE ord >= ${from} AND ord < ${to}
+    ORDER BY ${key}, ord ON CONFLICT (${key}) DO NOTHING`;
+}
+
+/** Indexes the stage for a trial and returns the place of its first row; the others follow without a gap. */
+export async function indexStage(client: pg.Client): Promise<bigint> {
+  await client.query(`CREATE INDEX ON ${STAGE} (ord)`);
+  const { rows } = await client.query<{ first: string }>(`SELECT min(ord)::text AS first FROM ${STAGE}`);
+  return BigInt(rows[0]?.first ?? 0);
+}
