@@ -12,7 +12,6 @@ import type { RejectList } from './reject-list.ts';
 import { createRejectList, rejectRecord } from './reject-list.ts';
 import type { RowBuffer } from './row-buffer.ts';
 import type { RowEncoder } from './row-encoder.ts';
-import { RECORD_BYTES_MAX } from './slice.ts';
 
 /** `bytes`: the byte path where no quote is in sight, else papaparse. `papaparse`: always papaparse, for tests and measurements. */
 export type Path = 'bytes' | 'papaparse';
@@ -137,6 +136,3 @@ function checkBytes(range: Range, bytes: Buffer): void {
   if (until <= from || range.cleanUntil < range.position) return;
   if (byteFault(bytes.subarray(from, until)) === null) range.cleanUntil = until;
 }
-
-/** How far a record that begins before `end` can reach, so how much there is to read at most for a range. */
-export const OVERHANG_BYTES_MAX = RECORD_BYTES_MAX + 2;

@@ -14,9 +14,14 @@ export interface RowBuffer {
   readonly writer: FieldWriter;
   /** Over the same memory as `writer.bytes`. */
   view: DataView;
+  words: Int32Array;
+  /** Sum of the tuples' bytes. */
+  bytes: number;
   count: number;
   /** Index of the slice that rows are being added for. */
   slice: number;
+  /** Where the row's tuple stands in `writer.bytes`; each begins at a multiple of 4, so that sorting can move words. */
+  begins: Uint32Array;
   ends: Uint32Array;
   keys: Uint32Array;
   payloads: Uint32Array;
@@ -31,8 +36,11 @@ export function createRowBuffer(): RowBuffer {
   return {
     writer: { bytes, position: 0 },
     view: new DataView(bytes.buffer),
+    words: new Int32Array(bytes.buffer),
+    bytes: 0,
     count: 0,
     slice: 0,
+    begins: new Uint32Array(ROWS_FIRST),
     ends: new Uint32Array(ROWS_FIRST),
     keys: new Uint32Array(ROWS_FIRST * 4),
     payloads: new Uint32Array(ROWS_FIRST),
@@ -45,8 +53,14 @@ export function createRowBuffer(): RowBuffer {
 
 /** Forgets all rows behind the first `count`; used to begin a task, and when a slice turns out to be void. */
 export function truncateRows(rows: RowBuffer, count: number): void {
+  for (let row = count; row < rows.count; row += 1) rows.bytes -= rows.ends[row]! - rows.begins[row]!;
   rows.count = count;
-  rows.writer.position = count === 0 ? 0 : rows.ends[count - 1]!;
+  rows.writer.position = count === 0 ? 0 : aligned(rows.ends[count - 1]!);
+}
+
+/** The next multiple of 4. */
+export function aligned(position: number): number {
+  return (position + 3) & ~3;
 }
 
 /** Makes room for one more row that is encoded from at most `recordBytes` bytes. */
@@ -57,13 +71,15 @@ export function reserveRow(rows: RowBuffer, recordBytes: number, columns: number
 }
 
 function growBytes(rows: RowBuffer, needed: number): void {
-  const bytes = Buffer.allocUnsafeSlow(Math.max(needed, rows.writer.bytes.length * 2));
+  const bytes = Buffer.allocUnsafeSlow(Math.max(aligned(needed), rows.writer.bytes.length * 2));
   bytes.set(rows.writer.bytes.subarray(0, rows.writer.position));
   rows.writer.bytes = bytes;
   rows.view = new DataView(bytes.buffer);
+  rows.words = new Int32Array(bytes.buffer);
 }
 
 function growRows(rows: RowBuffer): void {
+  rows.begins = grown(rows.begins);
   rows.ends = grown(rows.ends);
   rows.keys = grown(rows.keys);
   rows.payloads = grown(rows.payloads);

@@ -8,7 +8,7 @@ import { KEY_BYTES } from './chunk.ts';
 import { putFieldCount, putNull } from './copy-binary.ts';
 import type { Header } from './header.ts';
 import type { RowBuffer } from './row-buffer.ts';
-import { reserveRow } from './row-buffer.ts';
+import { aligned, reserveRow } from './row-buffer.ts';
 
 /** A table's columns as a file brings them. `starts` and `ends` are filled per record, one entry per field of the header. */
 export interface RowEncoder {
@@ -91,12 +91,15 @@ function finishRow(
   keys[count * 4 + 2] = view.getUint32(keyAt + 8);
   keys[count * 4 + 3] = view.getUint32(keyAt + 12);
   rows.payloads[count] = hashAround(view, begin + 2, keyAt, keyAt + KEY_BYTES, end);
+  rows.begins[count] = begin;
   rows.ends[count] = end;
   rows.slices[count] = rows.slice;
   rows.recordOffsets[count] = offset;
   rows.recordLengths[count] = length;
   rows.recordLines[count] = line;
   rows.count = count + 1;
+  rows.bytes += end - begin;
+  rows.writer.position = aligned(end);
 }
 
 /** MurmurHash3 (32 bit) over the bytes before and behind the key, field lengths included, so that NULL and neighbours count. */
