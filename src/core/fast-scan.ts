@@ -9,14 +9,13 @@ import { RECORD_BYTES_MAX } from './slice.ts';
 
 const HIGH_BITS = 0x80808080 | 0;
 
-/** Takes plain records from `range.position` on; returns at the first that is not plain (wrong field count, blank, unclean, cut off). */
-export function fastScan(range: Range, bytes: Buffer): void {
+/** Takes plain records from `range.position` on (`view` is over the same bytes); returns at the first that is not plain (wrong field count, blank, unclean, cut off). */
+export function fastScan(range: Range, bytes: Buffer, view: DataView): void {
   const { encoder, splitter, rows, start, end } = range;
   const { ends } = encoder;
   const { newline } = splitter;
   const fieldLast = encoder.header.fields - 1;
   const limit = Math.min(bytes.length, range.cleanUntil);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let { position } = range;
   while (position < end) {
     const lineEnd = findFields(range, bytes, view, position, limit);

@@ -79,8 +79,9 @@ export function parseRecords(range: Range, bytes: Buffer, final: boolean): Range
   const { splitter } = range;
   checkBytes(range, bytes);
   const isQuoted = range.path === 'papaparse' || bytes.indexOf(QUOTE, range.position) >= 0;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   while (range.position < range.end) {
-    if (!isQuoted) fastScan(range, bytes);
+    if (!isQuoted) fastScan(range, bytes, view);
     if (range.position >= range.end) break;
     const outcome = scanRecord(splitter, bytes, range.position, final);
     if (outcome === 'end') break;
