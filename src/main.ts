@@ -14,7 +14,7 @@ import { redact, secretsOf } from './telemetry/redact.ts';
 const FINISH_MS_MAX = 10_000;
 
 /** What may keep the process alive after its command is done; then it is a leak, and no reason to hang. */
-const LINGER_MS_MAX = 2_000;
+const LINGER_MS_MAX = 500;
 
 type Run<C extends CommandName> = (options: OptionsOf<C>, io: CommandIo) => Promise<ExitCode>;
 

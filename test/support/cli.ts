@@ -73,8 +73,8 @@ export function millrace(args: readonly string[], options: StartOptions = {}): P
 
 export interface TestIo {
   readonly io: CommandIo;
-  stdout(): string;
-  stderr(): string;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
 }
 
 /** Streams in memory. `answer` is what somebody types; with it, the command thinks that it can ask. */

@@ -1,6 +1,6 @@
 // The question before something is removed. A program cannot answer it: it says --yes.
 
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import { EXIT, MillraceError } from '../../errors.ts';
 import type { ExitCode } from '../../errors.ts';
 import type { CommandIo } from '../command.ts';
@@ -20,16 +20,11 @@ export function refuseWithoutAnswer(command: string, yes: boolean, io: CommandIo
 
 /** Only `y` and `yes` mean yes; the end of the input and Ctrl-C mean no. */
 export async function agreed(question: string, io: CommandIo): Promise<boolean> {
-  const asking = createInterface({ input: io.stdin, output: io.stderr });
-  try {
-    const closed = new Promise<string>((resolve) => {
-      asking.once('close', () => resolve(''));
-    });
-    const answer = asking.question(`${question} [y/N] `, { signal: io.signal }).catch(() => '');
-    return /^\s*y(?:es)?\s*$/i.test(await Promise.race([answer, closed]));
-  } finally {
-    asking.close();
-  }
+  io.stderr.write(`${question} [y/N] `);
+  // Not as a terminal: the line stays the system's to edit, and Ctrl-C stays a signal.
+  const lines = createInterface({ input: io.stdin, terminal: false, signal: io.signal });
+  for await (const line of lines) return /^\s*y(?:es)?\s*$/i.test(line);
+  return false;
 }
 
 /** Tells what was done, and the exit code. */
