@@ -45,6 +45,8 @@ export interface FileAccount extends Counts {
 
 export interface Snapshot {
   readonly elapsedMs: number;
+  /** From the first record's arrival to the last commit: start and end of a run, and waiting for files, tell nothing of speed. */
+  readonly activeMs: number;
   readonly counts: Counts;
   /** Of committed slices. */
   readonly bytes: number;
@@ -132,6 +134,8 @@ class RunMeters implements Meters {
   readonly #rejectsByCode = new Map<string, number>();
   readonly #files = new Map<GenerationId, Changing<FileAccount>>();
   #filesTouched = 0;
+  #firstSeenMs = Infinity;
+  #lastCommitMs = 0;
   #bytes = 0;
   #batches = 0;
   #waiting: string | null = null;
@@ -169,6 +173,8 @@ class RunMeters implements Meters {
       const slice = chunk.slices[index];
       if (slice === undefined) continue;
       this.#count(committed);
+      this.#firstSeenMs = Math.min(this.#firstSeenMs, slice.seenMs);
+      this.#lastCommitMs = nowMs;
       this.#countFile(slice, committed, nowMs);
       this.latency(nowMs - slice.seenMs, committed.records);
       for (const { line, column, code, sentence, offset, records } of slice.rejects)
@@ -210,6 +216,7 @@ class RunMeters implements Meters {
     const rooms = Object.fromEntries(ROOMS.map((name) => [name, this.#rooms[name].summary()]));
     return {
       elapsedMs: this.#now() - this.#startMs,
+      activeMs: Math.max(0, this.#lastCommitMs - this.#firstSeenMs),
       counts: { ...this.#counts },
       bytes: this.#bytes,
       batches: this.#batches,

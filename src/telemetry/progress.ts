@@ -4,7 +4,7 @@
 import type { Logger } from './log.ts';
 import type { Meters, Snapshot } from './meters.ts';
 import type { Screen } from './screen.ts';
-import { bytesText, count, counted, printable, timeText } from './text.ts';
+import { bytesText, columnsOf, count, counted, printable, timeText } from './text.ts';
 
 /** What only the source knows (`SourceState` fits). */
 export interface FileGauges {
@@ -48,7 +48,7 @@ export function startProgress(options: ProgressOptions): Progress {
   let before = '';
   const live = (): void => {
     const snapshot = meters.snapshot();
-    screen.show(progressLine(snapshot, files(), rateNow(marks, snapshot)));
+    screen.show(progressLine(snapshot, files(), rateNow(marks, snapshot), screen.columns));
   };
   const lines = (): void => {
     const snapshot = meters.snapshot();
@@ -85,27 +85,37 @@ function rateNow(marks: Mark[], { elapsedMs, counts, bytes }: Snapshot): Rates {
   return { rows: (counts.records - first.records) / seconds, bytes: (bytes - first.bytes) / seconds };
 }
 
-/** One line for a terminal; the most important first, since narrow terminals cut the end. */
-export function progressLine(snapshot: Snapshot, files: FileGauges, now: Rates): string {
+function rateOverall({ counts, activeMs }: Snapshot): number {
+  return counts.records / Math.max(0.001, activeMs / 1000);
+}
+
+/** One line for a terminal; where it is narrow, what can be missed is left out. */
+export function progressLine(snapshot: Snapshot, files: FileGauges, now: Rates, columns: number): string {
   const { counts, latencyRecent: latency, waiting } = snapshot;
-  const overall = counts.records / Math.max(0.001, snapshot.elapsedMs / 1000);
-  const parts = [
+  const pace =
     waiting === null
-      ? `${count(now.rows)} rows/s (${count(overall)} in all)`
-      : `waiting: ${printable(waiting)}`,
+      ? `${count(now.rows)} rows/s (${count(rateOverall(snapshot))} in all)`
+      : `waiting: ${printable(waiting)}`;
+  const backlog = files.bytesWaiting < BACKLOG_BYTES_MIN ? '' : backlogPart(files.bytesWaiting, now.bytes);
+  const rejected = counts.rejected === 0 ? '' : `${count(counts.rejected)} rejected`;
+  const duplicates = counts.duplicates === 0 ? '' : counted(counts.duplicates, 'duplicate');
+  const times = latency.count === 0 ? '' : `p50 ${timeText(latency.p50)} p99 ${timeText(latency.p99)}`;
+  const joined = (...parts: readonly string[]): string => parts.filter((part) => part !== '').join(' | ');
+  const all = joined(
+    pace,
     `${count(counts.records)} read`,
     filesPart(files),
-  ];
-  if (files.bytesWaiting >= BACKLOG_BYTES_MIN) parts.push(backlogPart(files.bytesWaiting, now.bytes));
-  if (counts.duplicates > 0) parts.push(counted(counts.duplicates, 'duplicate'));
-  if (counts.rejected > 0) parts.push(`${count(counts.rejected)} rejected`);
-  if (latency.count > 0) parts.push(`p50 ${timeText(latency.p50)}, p99 ${timeText(latency.p99)}`);
-  return parts.join(' | ');
+    backlog,
+    duplicates,
+    rejected,
+    times,
+  );
+  return columnsOf(all) <= columns ? all : joined(pace, filesPart(files), backlog, rejected, times);
 }
 
 function filesPart({ filesDone, filesWaiting, filesRefused }: FileGauges): string {
   const refused = filesRefused === 0 ? '' : `, ${count(filesRefused)} refused`;
-  return `${counted(filesDone, 'file')} done, ${count(filesWaiting)} waiting${refused}`;
+  return `files ${count(filesDone)} done, ${count(filesWaiting)} waiting${refused}`;
 }
 
 function backlogPart(bytesWaiting: number, bytesPerSecond: number): string {
@@ -115,12 +125,12 @@ function backlogPart(bytesWaiting: number, bytesPerSecond: number): string {
 
 /** The same for a log: plain fields, times in ms. */
 function progressFields(snapshot: Snapshot, files: FileGauges, now: Rates): Record<string, unknown> {
-  const { counts, latencyRecent: latency, waiting, elapsedMs } = snapshot;
+  const { counts, latencyRecent: latency, waiting } = snapshot;
   const hundredth = (ms: number): number => Math.round(ms * 100) / 100;
   return {
     ...counts,
     rowsPerSecond: Math.round(now.rows),
-    rowsPerSecondOverall: Math.round(counts.records / Math.max(0.001, elapsedMs / 1000)),
+    rowsPerSecondOverall: Math.round(rateOverall(snapshot)),
     filesDone: files.filesDone,
     filesWaiting: files.filesWaiting,
     filesRefused: files.filesRefused,

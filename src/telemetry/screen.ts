@@ -15,6 +15,8 @@ export interface ScreenStream {
 export interface Screen {
   /** One line can be rewritten: a terminal that understands `\r` and "erase line". */
   readonly live: boolean;
+  /** Room for the live line. */
+  readonly columns: number;
   /** A text that stays, with or without its line end. */
   print(text: string): void;
   /** The live line from now on; null takes it away. Nothing happens where lines cannot be rewritten. */
@@ -36,14 +38,17 @@ export function openScreen(
   };
   return {
     live,
+    get columns() {
+      // One column stays free: some terminals wrap as soon as the last one is filled.
+      return (stream.columns ?? COLUMNS_UNKNOWN) - 1;
+    },
     print: (text) => {
       const whole = redact(text.endsWith('\n') ? text : `${text}\n`, secrets);
       write(shown === '' ? whole : `${ERASE_LINE}${whole}${shown}`);
     },
-    show: (line) => {
+    show(line) {
       if (!live || (line === null && shown === '')) return;
-      // One column stays free: some terminals wrap as soon as the last one is filled.
-      shown = line === null ? '' : fitted(redact(line, secrets), (stream.columns ?? COLUMNS_UNKNOWN) - 1);
+      shown = line === null ? '' : fitted(redact(line, secrets), this.columns);
       write(`${ERASE_LINE}${shown}`);
     },
   };

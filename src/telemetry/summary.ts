@@ -29,7 +29,7 @@ export function runSummary({ counts, elapsedMs }: Snapshot, { files, refusedFile
 
 const HEADER = ['file', 'read', 'inserted', 'duplicates', 'rejected', 'seconds', 'rows/s'];
 
-/** The closing table with everything below it; ends with a line end. */
+/** The closing table with everything below it; ends with a line end. `files` are those that are done, before this run too. */
 export function summaryText(snapshot: Snapshot, files: number): string {
   const { latency } = snapshot;
   const sections = [tableSection(snapshot, files)];
@@ -48,9 +48,12 @@ export function summaryText(snapshot: Snapshot, files: number): string {
 }
 
 function tableSection(snapshot: Snapshot, files: number): string {
-  const { counts, elapsedMs, filesTouched } = snapshot;
-  if (counts.records === 0 && filesTouched === 0) return 'nothing new was read';
-  const all = rowOf(`all of ${counted(Math.max(files, filesTouched), 'file')}`, counts, elapsedMs);
+  const { counts, activeMs, filesTouched } = snapshot;
+  if (filesTouched === 0)
+    return files === 0
+      ? 'there was nothing to read'
+      : `nothing new was read (${counted(files, 'file')} known)`;
+  const all = rowOf(`all of ${counted(filesTouched, 'file')}`, counts, activeMs);
   const few = filesTouched <= FILES_SHOWN;
   const shown = few ? snapshot.files.toSorted(byName) : worstOf(snapshot.files);
   const rows = shown.map((file) => rowOf(nameOf(file.name), file, file.lastMs - file.firstMs));
