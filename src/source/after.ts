@@ -8,7 +8,7 @@ import { setTimeout } from 'node:timers/promises';
 
 import { codeOf } from './content.ts';
 import type { Desk } from './desk.ts';
-import { enter, forget, inBackground } from './desk.ts';
+import { enter, forget, inBackground, noticeOnce } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { applyLook } from './looks.ts';
 import {
@@ -21,7 +21,7 @@ import {
   printableName,
 } from './names.ts';
 import type { Entry } from './scan.ts';
-import { sameKey, stampOf } from './stamp.ts';
+import { inodeKey, sameKey, stampOf } from './stamp.ts';
 
 /** Starts what `after` asks for; the file is 'done' and has just been looked at. */
 export function tidy(desk: Desk, file: SourceFile): void {
@@ -181,11 +181,13 @@ export async function finishDeleting(desk: Desk, entry: Entry): Promise<void> {
   const generation = deletingGeneration(text);
   const stamp = stampOf(entry.stats, desk.birthsKept);
   // Its own deletion is under way in this process.
-  if (desk.byInode.has(`${stamp.dev}:${stamp.ino}`)) return;
+  if (desk.byInode.has(inodeKey(stamp)) || desk.told.has(deletingKey(entry))) return;
   const known = (await desk.books?.find([{ nameBytes: entry.nameBytes, ino: stamp.ino }])) ?? [];
   const own = known.find((one) => one.info.id === generation);
   if (own === undefined) {
-    desk.settings.events.notice(
+    noticeOnce(
+      desk,
+      deletingKey(entry),
       `${printableName(entry.nameBytes)} is not known to the books: it is left alone`,
     );
     return;

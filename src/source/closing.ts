@@ -99,12 +99,8 @@ function lose(desk: Desk, file: SourceFile): void {
   desk.requestScan();
 }
 
-/** A file that is done may be moved away once it is final; with an open descriptor of a file that left, it is over. */
+/** A file that is done may be moved away once it is final. */
 function attendDone(desk: Desk, file: SourceFile, nowMs: number): void {
-  if (file.place === 'nowhere') {
-    forget(desk, file);
-    return;
-  }
   if (file.phase.kind !== 'done' || file.phase.after !== 'wait') {
     desk.pending.delete(file);
     return;
@@ -136,10 +132,14 @@ function become(desk: Desk, file: SourceFile, size: number): void {
   file.registered = true;
   desk.counts.done += 1;
   desk.settings.events.ended(file.info.name, size);
-  const keeps = desk.settings.after === 'keep' || file.place !== 'folder';
+  if (file.place !== 'folder') {
+    forget(desk, file);
+    return;
+  }
+  const keeps = desk.settings.after === 'keep';
   enter(desk, file, { kind: 'done', after: keeps ? 'nothing' : 'wait' });
-  if (file.place !== 'nowhere') letGo(desk, file);
-  if (keeps && file.place === 'folder') desk.pending.delete(file);
+  letGo(desk, file);
+  if (keeps) desk.pending.delete(file);
 }
 
 /** The books know of gaps that we do not: believe them. */

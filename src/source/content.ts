@@ -1,10 +1,11 @@
 // Is what was committed still what stands in the file? Reads bytes and compares them with head hashes and CRCs; decides nothing.
 
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 
 import type { Head } from '../core/slice.ts';
@@ -12,6 +13,8 @@ import { HEAD_BYTES_MAX } from '../core/slice.ts';
 
 /** Never through a symlink, and never waiting for the other end of a FIFO. */
 export const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+const readFrom = promisify(read);
 
 /** Large enough for the disk, small enough to leave the event loop to others. */
 const BLOCK_BYTES = 1024 * 1024;
@@ -53,16 +56,25 @@ export async function compare(
   if (file === null) return 'gone';
   try {
     if (!fits(await file.stat({ bigint: true }))) return 'gone';
-    const { head, last } = endsOf(ranges);
-    const block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
-    if (head !== null && !(await headAgrees(file, head, block))) return 'other';
-    for (const range of what === 'all' ? ranges : last === null ? [] : [last]) {
-      if (!(await rangeAgrees(file, range, block))) return 'other';
-    }
-    return 'same';
+    return await compareOpen(file.fd, ranges, what);
   } finally {
     await file.close();
   }
+}
+
+/** The same for an open descriptor, which the caller keeps open. */
+export async function compareOpen(
+  fd: number,
+  ranges: readonly Sealed[],
+  what: 'ends' | 'all',
+): Promise<'same' | 'other'> {
+  const { head, last } = endsOf(ranges);
+  const block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  if (head !== null && !(await headAgrees(fd, head, block))) return 'other';
+  for (const range of what === 'all' ? ranges : last === null ? [] : [last]) {
+    if (!(await rangeAgrees(fd, range, block))) return 'other';
+  }
+  return 'same';
 }
 
 async function openQuietly(path: Buffer): Promise<FileHandle | null> {
@@ -75,16 +87,16 @@ async function openQuietly(path: Buffer): Promise<FileHandle | null> {
   }
 }
 
-async function headAgrees(file: FileHandle, head: Head, block: Buffer): Promise<boolean> {
-  const length = await fill(file, block, 0, Math.min(head.length, HEAD_BYTES_MAX));
+async function headAgrees(fd: number, head: Head, block: Buffer): Promise<boolean> {
+  const length = await fill(fd, block, 0, Math.min(head.length, HEAD_BYTES_MAX));
   return length === head.length && hashAgrees(head, block.subarray(0, length));
 }
 
-async function rangeAgrees(file: FileHandle, range: Sealed, block: Buffer): Promise<boolean> {
+async function rangeAgrees(fd: number, range: Sealed, block: Buffer): Promise<boolean> {
   let crc = 0;
   for (let at = range.start; at < range.end;) {
     const wanted = Math.min(BLOCK_BYTES, range.end - at);
-    const length = await fill(file, block, at, wanted);
+    const length = await fill(fd, block, at, wanted);
     if (length < wanted) return false;
     crc = crc32(block.subarray(0, length), crc);
     at += length;
@@ -92,10 +104,10 @@ async function rangeAgrees(file: FileHandle, range: Sealed, block: Buffer): Prom
   return crc === range.crc;
 }
 
-async function fill(file: FileHandle, block: Buffer, at: number, wanted: number): Promise<number> {
+async function fill(fd: number, block: Buffer, at: number, wanted: number): Promise<number> {
   let filled = 0;
   while (filled < wanted) {
-    const { bytesRead } = await file.read(block, filled, wanted - filled, at + filled);
+    const { bytesRead } = await readFrom(fd, block, filled, wanted - filled, at + filled);
     if (bytesRead === 0) break;
     filled += bytesRead;
   }
@@ -128,9 +140,9 @@ export function readRangeSync(fd: number, start: number, length: number): Buffer
   const bytes = Buffer.allocUnsafeSlow(length);
   let filled = 0;
   while (filled < length) {
-    const read = readSync(fd, bytes, filled, length - filled, start + filled);
-    if (read === 0) return null;
-    filled += read;
+    const got = readSync(fd, bytes, filled, length - filled, start + filled);
+    if (got === 0) return null;
+    filled += got;
   }
   return bytes;
 }

@@ -76,9 +76,17 @@ export interface Desk {
 }
 
 export function enter(desk: Desk, file: SourceFile, phase: Phase): void {
+  uncount(desk, file.phase, phase);
   file.phase = phase;
   if (isSettled(phase)) desk.busy.delete(file);
   else desk.busy.add(file);
+}
+
+/** A file that was done or refused and is read again is neither any more; one that left after that still counts. */
+function uncount(desk: Desk, before: Phase, after: Phase): void {
+  if (after.kind === 'gone' || after.kind === before.kind) return;
+  if (before.kind === 'done') desk.counts.done -= 1;
+  if (before.kind === 'refused' || before.kind === 'parked') desk.counts.refused -= 1;
 }
 
 /** Puts a file where it belongs now: into the queue of what can be read, or among those for which time decides. */
@@ -118,13 +126,14 @@ export function retire(desk: Desk, cut: Cut): void {
 export function renew(desk: Desk, file: SourceFile, warning: 'overwritten' | null): void {
   voidFlights(desk, file);
   const old = file.info;
-  if (warning !== null) {
+  if (warning !== null && !file.nameIsNew) {
     desk.settings.events.notice(
       `${old.name} was overwritten where it had been read already: it is read again from its beginning`,
     );
   }
   desk.byGeneration.delete(old.id);
   startGeneration(file, old.id);
+  file.stillness = { ...file.stillness, grew: false };
   desk.byGeneration.set(file.info.id, file);
   desk.settings.events.found(file.info.name, file.stamp.size);
   enter(desk, file, { kind: 'reading' });

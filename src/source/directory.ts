@@ -1,7 +1,8 @@
 // Room 1: a directory as a source. The wiring of its parts: when to look, whom to ask, what to hand out. What looks mean is looks.ts,
 // what answers of workers mean is acceptance.ts, what time decides is closing.ts.
 
-import { lstatSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
 import { Bell } from '../core/bell.ts';
@@ -277,12 +278,10 @@ function isIdle(desk: Desk): boolean {
 }
 
 function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan: () => void): Desk {
-  const stats = lstatSync(folder, { bigint: true });
   return {
     settings,
     folder,
-    // A folder has been changed since it was made; equal times mean that the birth time is a stand-in.
-    birthsKept: stats.birthtimeNs > 0n && stats.birthtimeNs !== stats.ctimeNs,
+    birthsKept: keepsBirths(settings.directory),
     bell,
     byInode: new Map(),
     byName: new Map(),
@@ -305,6 +304,20 @@ function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan:
     closed: false,
     requestScan,
   };
+}
+
+/**
+ * Does this file system keep birth times, or is the ctime put in their place? A folder has been changed since it was made, one of
+ * its parents surely; then the two times differ.
+ */
+function keepsBirths(folder: string): boolean {
+  const { dev } = statSync(folder, { bigint: true });
+  for (let path = folder; ; path = dirname(path)) {
+    const stats = statSync(path, { bigint: true });
+    if (stats.dev !== dev) return false;
+    if (stats.birthtimeNs > 0n && stats.birthtimeNs !== stats.ctimeNs) return true;
+    if (path === dirname(path)) return false;
+  }
 }
 
 /** Only what the books say counts from here on. */

@@ -63,6 +63,8 @@ export interface SourceFile {
   alone: boolean;
   /** The books were asked; before that nothing of it may be read. */
   identified: boolean;
+  /** Renamed since its content was compared: it may be another file that took over the inode. */
+  nameIsNew: boolean;
   /** Faults in a row. */
   faults: number;
   /** In one of the queues of files that have something to read. */
@@ -91,6 +93,7 @@ export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowM
     registered: false,
     alone: false,
     identified: false,
+    nameIsNew: false,
     faults: 0,
     queued: false,
     tailTaken: false,
@@ -112,7 +115,7 @@ export function startGeneration(file: SourceFile, replaces: GenerationId | null)
   file.blankLines = 0;
   file.registered = false;
   file.tailTaken = false;
-  file.stillness = { ...file.stillness, grew: false };
+  file.nameIsNew = false;
 }
 
 /** Counts what an accepted slice brought. */

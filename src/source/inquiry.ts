@@ -8,6 +8,7 @@ import { compare } from './content.ts';
 import type { Desk } from './desk.ts';
 import { enter, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
+import { startGeneration } from './file.ts';
 import type { Content, Identity } from './identity.ts';
 import { identify } from './identity.ts';
 import { complain, follow } from './ledger.ts';
@@ -142,7 +143,9 @@ function start(desk: Desk, file: SourceFile, identity: Exclude<Identity, { kind:
 }
 
 function startNew(desk: Desk, file: SourceFile, identity: Extract<Identity, { kind: 'new' }>): void {
-  file.info = { ...file.info, stamp: file.stamp, replaces: identity.replaces ?? file.info.replaces };
+  desk.byGeneration.delete(file.info.id);
+  startGeneration(file, identity.replaces ?? file.info.replaces);
+  desk.byGeneration.set(file.info.id, file);
   if (identity.warning !== null) {
     desk.settings.events.notice(
       `${file.info.name} is not what was read before: it is read again from its beginning`,
@@ -171,11 +174,17 @@ function startSettled(desk: Desk, file: SourceFile, known: KnownGeneration): voi
     case 'refused':
     case 'parked':
       enter(desk, file, { kind: known.state });
+      desk.counts.refused += 1;
+      desk.settings.events.refused(file.info.name, known.reason ?? known.state);
       break;
     case 'done':
       // With archive or delete the books confirm it once more before the file is touched.
-      if (desk.settings.after === 'keep') enter(desk, file, { kind: 'done', after: 'nothing' });
-      else readOn(desk, file);
+      if (desk.settings.after === 'keep') {
+        enter(desk, file, { kind: 'done', after: 'nothing' });
+        desk.counts.done += 1;
+      } else {
+        readOn(desk, file);
+      }
       break;
     case 'reading':
       readOn(desk, file);

@@ -2,9 +2,10 @@
 
 import { fstatSync } from 'node:fs';
 
-import { compare, readRangeSync, withFileSync } from './content.ts';
+import type { Compared } from './content.ts';
+import { compare, compareOpen, readRangeSync, withFileSync } from './content.ts';
 import type { Desk } from './desk.ts';
-import { enter, forget, noticeOnce, renew, voidFlights, wake } from './desk.ts';
+import { closeIfUnused, enter, forget, noticeOnce, renew, voidFlights, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { newFile } from './file.ts';
 import { follow } from './ledger.ts';
@@ -15,6 +16,9 @@ import { lstatQuietly } from './scan.ts';
 import type { FileStamp } from '../core/slice.ts';
 import { birthsConflict, changeBetween, inodeKey, sameKey, stampOf } from './stamp.ts';
 import { rest, retryNow, trouble } from './trouble.ts';
+
+/** Its name means another file, or none: the scan will tell. */
+const GONE_REST_MS = 100;
 
 /** One entry of the folder was looked at. Gives the file when it is new to this process. */
 export function meet(desk: Desk, entry: Entry, lookNumber: number): SourceFile | null {
@@ -40,7 +44,14 @@ export function meet(desk: Desk, entry: Entry, lookNumber: number): SourceFile |
   takeName(desk, known);
   if (known.phase.kind === 'waiting' || (moved && known.phase.kind === 'resting')) retryNow(desk, known);
   applyLook(desk, known, stamp, lookNumber);
+  // A rename that left no trace in its times.
+  if (moved && known.nameIsNew && isReadable(known)) compareFirst(desk, known, 'all');
   return null;
+}
+
+function isReadable(file: SourceFile): boolean {
+  const { kind } = file.phase;
+  return kind === 'reading' || kind === 'done' || kind === 'finishing';
 }
 
 function adopt(desk: Desk, entry: Entry, stamp: FileStamp, key: string, lookNumber: number): SourceFile {
@@ -75,7 +86,7 @@ function rename(desk: Desk, file: SourceFile, entry: Entry, key: string): void {
   file.path = entry.path;
   file.place = 'folder';
   file.info = { ...file.info, name: printableName(entry.nameBytes), nameBytes: entry.nameBytes };
-  if (file.registered) follow(desk, file);
+  file.nameIsNew = true;
 }
 
 /** A complete scan came back: files that it did not see are not in the folder any more. */
@@ -91,7 +102,8 @@ export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): v
   const seen = new Set(result.entries.map((entry) => nameKey(entry.nameBytes)));
   for (const file of desk.byInode.values()) {
     const owner = seen.has(file.nameKey) && desk.byName.get(file.nameKey) === file;
-    if (owner || file.lookNumber > lookNumber || file.place !== 'folder') continue;
+    const moving = file.phase.kind === 'done' && file.phase.after === 'moving';
+    if (owner || moving || file.lookNumber > lookNumber || file.place !== 'folder') continue;
     // What is in a folder that cannot be read is unknown; but a folder that is gone has nothing in it.
     if (hidden.some((folder) => folder !== '' && file.nameKey.startsWith(`${folder}/`))) continue;
     vanish(desk, file);
@@ -101,7 +113,8 @@ export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): v
 /** Not in the folder any more. With an open descriptor the rest of it can still be read; nothing of it is lost then. */
 export function vanish(desk: Desk, file: SourceFile): void {
   const unread = !isCommitted(file.reading, file.stamp.size);
-  const readable = file.phase.kind === 'reading' || file.phase.kind === 'comparing';
+  const { kind } = file.phase;
+  const readable = kind === 'reading' || kind === 'comparing' || kind === 'resting';
   if (unread && readable && file.handle !== null) {
     if (desk.byName.get(file.nameKey) === file) desk.byName.delete(file.nameKey);
     file.place = 'nowhere';
@@ -140,7 +153,10 @@ export function applyLook(desk: Desk, file: SourceFile, stamp: FileStamp, lookNu
   if (change === 'none' || kind === 'asking' || kind === 'parked') return;
   if (kind === 'done' && file.phase.after === 'moving') return;
   if (kind === 'refused') {
-    if (change !== 'handled') renew(desk, file, null);
+    if (change === 'handled') return;
+    renew(desk, file, null);
+    // Not with every line that somebody appends to a file with a bad header.
+    rest(desk, file, desk.settings.settleMs, true);
     return;
   }
   if (change === 'replaced' || (change === 'shrunk' && stamp.size < extent(file.reading))) {
@@ -174,15 +190,12 @@ function compareFirst(desk: Desk, file: SourceFile, what: 'ends' | 'all'): void 
   if (file.phase.kind === 'comparing') {
     file.phase.again = true;
     if (what === 'all') file.phase.what = 'all';
-    return;
+  } else if (file.reading.pieces.length === 0) {
+    readOn(desk, file);
+  } else {
+    enter(desk, file, { kind: 'comparing', what, again: false });
+    void runComparison(desk, file);
   }
-  if (file.reading.pieces.length === 0 || file.place === 'nowhere') {
-    enter(desk, file, { kind: 'reading' });
-    wake(desk, file);
-    return;
-  }
-  enter(desk, file, { kind: 'comparing', what, again: false });
-  void runComparison(desk, file);
 }
 
 async function runComparison(desk: Desk, file: SourceFile): Promise<void> {
@@ -190,16 +203,30 @@ async function runComparison(desk: Desk, file: SourceFile): Promise<void> {
   if (phase.kind !== 'comparing') return;
   phase.again = false;
   try {
-    const found = await compare(file.path, [...file.reading.pieces], phase.what, (stats) =>
-      sameKey(file.stamp, stampOf(stats, desk.birthsKept)),
-    );
+    const found = await compareFile(desk, file, phase.what);
     if (file.phase !== phase) return;
     if (found === 'other') renew(desk, file, 'overwritten');
-    else if (found === 'gone') rest(desk, file, 100, true);
+    else if (found === 'gone') rest(desk, file, GONE_REST_MS, true);
     else if (phase.again) void runComparison(desk, file);
     else readOn(desk, file);
   } catch (error) {
     if (file.phase === phase) trouble(desk, file, error);
+  }
+}
+
+/** By its descriptor where there is one: the name may mean another file by now. */
+async function compareFile(desk: Desk, file: SourceFile, what: 'ends' | 'all'): Promise<Compared> {
+  const { handle } = file;
+  const pieces = [...file.reading.pieces];
+  if (handle === null) {
+    return compare(file.path, pieces, what, (stats) => sameKey(file.stamp, stampOf(stats, desk.birthsKept)));
+  }
+  handle.users += 1;
+  try {
+    return await compareOpen(handle.fd, pieces, what);
+  } finally {
+    handle.users -= 1;
+    closeIfUnused(desk, handle);
   }
 }
 
@@ -210,6 +237,8 @@ export function readOn(desk: Desk, file: SourceFile): void {
     file.tailTaken = false;
     warnOfTornTail(desk, file, last.end, last.firstLine + last.lines - 1);
   }
+  if (file.nameIsNew && file.registered) follow(desk, file);
+  file.nameIsNew = false;
   enter(desk, file, { kind: 'reading' });
   wake(desk, file);
 }
@@ -219,6 +248,9 @@ function warnOfTornTail(desk: Desk, file: SourceFile, end: number, line: number)
   const fits = (): boolean => true;
   const byte = withFileSync(file.path, fits, (fd) => readRangeSync(fd, end - 1, 1)?.[0] ?? null);
   if (byte === lineEnd || byte === null) return;
+  // Both halves were counted as a line.
+  const open = file.reading.chains.at(-1);
+  if (open !== undefined) open.line -= 1;
   desk.settings.events.notice(
     `torn_tail: ${file.info.name} grew behind its last line ${line}, which had no line end and was taken as it stood`,
   );

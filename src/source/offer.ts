@@ -45,14 +45,11 @@ function sliceLarge(desk: Desk, file: SourceFile): SourceTask | 'blocked' | null
   // Opening may have shown that it changed.
   const cut = file.phase.kind === 'reading' && file.handle !== null ? cutOf(desk, file) : null;
   if (restOf(desk, file) === 0 || cut === null) {
-    desk.large.takeFirst();
-    if (cut === null) wakeUnlessReadable(desk, file);
+    // Trouble with it may have put another one in front; then it leaves when its turn comes.
+    if (desk.large.first() === file) desk.large.takeFirst();
+    if (cut === null && restOf(desk, file) === 0) wake(desk, file);
   }
   return cut === null ? null : makeTask(desk, [flightOf(file, cut)], false);
-}
-
-function wakeUnlessReadable(desk: Desk, file: SourceFile): void {
-  if (restOf(desk, file) === 0) wake(desk, file);
 }
 
 function packSmall(desk: Desk): SourceTask | null {

@@ -1,7 +1,13 @@
 // How one content is read: which ranges are committed or accepted, which are gaps, how a gap is cut into slices before anybody knows
 // where records end, and how the answers are proven to join. Pure bookkeeping of offsets and lines; no file, no clock, no task.
 
+import { combine } from '../core/crc32.ts';
 import type { Head, ParsedSlice } from '../core/slice.ts';
+import { SLICE_BYTES } from '../core/slice.ts';
+
+/** More pieces of one file than this are joined; the newest stay apart, since they are compared whenever the file grows. */
+const PIECES_MAX = 256;
+const PIECES_KEPT = 32;
 
 export type Parsed = Extract<ParsedSlice, { kind: 'parsed' }>;
 
@@ -220,7 +226,32 @@ export function commit(reading: Reading, start: number): boolean {
   const piece = reading.pieces[lastAtOrBefore(reading.pieces, start)];
   if (piece?.start !== start) return false;
   piece.committed = true;
+  if (reading.pieces.length > PIECES_MAX) compact(reading.pieces);
   return true;
+}
+
+/** Joins committed neighbours, all but the last ones: a file that grows by a line a second would fill the memory with its past. */
+function compact(pieces: Piece[]): void {
+  const joined: Piece[] = [];
+  for (const piece of pieces.splice(0, pieces.length - PIECES_KEPT)) {
+    const last = joined.at(-1);
+    const fits = last?.committed === true && piece.committed && last.end === piece.start;
+    if (last === undefined || !fits || piece.end - last.start > SLICE_BYTES) joined.push(piece);
+    else joined[joined.length - 1] = join(last, piece);
+  }
+  pieces.unshift(...joined);
+}
+
+function join(a: Piece, b: Piece): Piece {
+  return {
+    start: a.start,
+    end: b.end,
+    firstLine: a.firstLine,
+    lines: a.lines + b.lines,
+    crc: combine(a.crc, b.crc, b.end - b.start),
+    head: b.head ?? a.head,
+    committed: true,
+  };
 }
 
 /** Every byte of [0, size) is in a committed transaction. */

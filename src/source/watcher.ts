@@ -46,7 +46,6 @@ export function watchFolder(
   const watcher = watch(folder, {
     ignoreInitial: true,
     followSymlinks: false,
-    backend: 'native',
     ignored: (path, stats) => path !== folder && isForeign(basename(path), stats, recursive, accepts),
     ...(recursive ? {} : { depth: 0 }),
   });
