@@ -7,7 +7,7 @@ export const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'la
 /** A field count of -1 ends the data. */
 export const COPY_TRAILER = Buffer.from([0xff, 0xff]);
 
-export const NULL_LENGTH = -1;
+const NULL_LENGTH = -1;
 
 /** Writes a tuple's field count and returns the position behind it. */
 export function putFieldCount(bytes: Uint8Array, position: number, count: number): number {

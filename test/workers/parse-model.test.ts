@@ -82,6 +82,25 @@ test('both paths give identical sentences and counts', () => {
   );
 });
 
+test('CR-only files: both paths give the same, and so does every cut', () => {
+  const swapped = csv(20).map((bytes) =>
+    Buffer.from(bytes.toString('latin1').replaceAll('\r', '').replaceAll('\n', '\r'), 'latin1'),
+  );
+  fc.assert(
+    fc.property(swapped, fc.nat(), (bytes, number) => {
+      const whole = parseWhole(bytes, { newline: 'cr' });
+      assert.deepEqual(parseWhole(bytes, { newline: 'cr', path: 'papaparse' }), whole);
+      assert.equal(whole.end, bytes.length);
+      const cut = 1 + (number % (bytes.length - 1));
+      assert.deepEqual(
+        withFile(bytes, (file) => parseCut(file, [cut], { newline: 'cr' })),
+        whole,
+      );
+    }),
+    { numRuns: 500 },
+  );
+});
+
 test('a file cut at every byte gives what the whole gives', () => {
   fc.assert(
     fc.property(csv(12), (bytes) =>
