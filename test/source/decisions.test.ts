@@ -21,7 +21,14 @@ interface Case {
   readonly what: string;
   readonly file?: Partial<FileStamp>;
   readonly name?: string;
-  readonly known: readonly { id?: string; state?: FileState; name?: string; stamp?: Partial<FileStamp>; end?: number; order?: number }[];
+  readonly known: readonly {
+    id?: string;
+    state?: FileState;
+    name?: string;
+    stamp?: Partial<FileStamp>;
+    end?: number;
+    order?: number;
+  }[];
   readonly content?: Content;
   readonly expected: string;
 }
@@ -69,32 +76,132 @@ const CASES: readonly Case[] = [
   { what: 'never seen', known: [], expected: 'new, replaces null' },
   { what: 'done and unchanged', known: [{ state: 'done' }], expected: 'settled g' },
   { what: 'done and grown', file: GROWN, known: [{ state: 'done' }], expected: 'compare ends of g' },
-  { what: 'done and grown, same', file: GROWN, known: [{ state: 'done' }], content: 'same', expected: 'continue g' },
+  {
+    what: 'done and grown, same',
+    file: GROWN,
+    known: [{ state: 'done' }],
+    content: 'same',
+    expected: 'continue g',
+  },
   { what: 'done and touched', file: TOUCHED, known: [{ state: 'done' }], expected: 'compare all of g' },
-  { what: 'done, only the ctime moved', file: RENAMED, known: [{ state: 'done' }], expected: 'compare all of g' },
-  { what: 'touched, same', file: TOUCHED, known: [{ state: 'done' }], content: 'same', expected: 'continue g' },
-  { what: 'overwritten', file: TOUCHED, known: [{ state: 'done' }], content: 'other', expected: 'new, replaces g, warning' },
+  {
+    what: 'done, only the ctime moved',
+    file: RENAMED,
+    known: [{ state: 'done' }],
+    expected: 'compare all of g',
+  },
+  {
+    what: 'touched, same',
+    file: TOUCHED,
+    known: [{ state: 'done' }],
+    content: 'same',
+    expected: 'continue g',
+  },
+  {
+    what: 'overwritten',
+    file: TOUCHED,
+    known: [{ state: 'done' }],
+    content: 'other',
+    expected: 'new, replaces g, warning',
+  },
   { what: 'cut short', file: { size: 10 }, known: [{ state: 'done' }], expected: 'new, replaces g, warning' },
   { what: 'half read', file: GROWN, known: [{}], expected: 'compare ends of g' },
   { what: 'half read, same', file: GROWN, known: [{}], content: 'same', expected: 'continue g' },
-  { what: 'half read, other', file: GROWN, known: [{}], content: 'other', expected: 'new, replaces g, warning' },
+  {
+    what: 'half read, other',
+    file: GROWN,
+    known: [{}],
+    content: 'other',
+    expected: 'new, replaces g, warning',
+  },
   { what: 'renamed', name: 'b.csv', file: RENAMED, known: [{ state: 'done' }], expected: 'compare all of g' },
-  { what: 'renamed, same', name: 'b.csv', file: RENAMED, known: [{ state: 'done' }], content: 'same', expected: 'continue g, moved' },
-  { what: 'inode reused, births unknown', name: 'b.csv', file: { birthNs: null }, known: [{}], content: 'other', expected: 'new, replaces g' },
-  { what: 'inode reused under a known name', name: 'b.csv', known: [{}, { id: 'b', name: 'b.csv', stamp: { ino: 8n } }], content: 'other', expected: 'new, replaces b' },
-  { what: 'inode reused, other birth', name: 'b.csv', file: { birthNs: 101n }, known: [{ state: 'done' }], expected: 'new, replaces g' },
-  { what: 'sent again on a new inode', file: { ino: 8n }, known: [{ state: 'done' }], expected: 'new, replaces g' },
-  { what: 'sent again on the same inode', file: { birthNs: 101n }, known: [{ state: 'done' }], expected: 'new, replaces g' },
-  { what: 'another device, all the same', file: { dev: 2n }, known: [{ state: 'done' }], expected: 'settled g' },
-  { what: 'another device, no births', file: { dev: 2n, birthNs: null }, known: [{ state: 'done' }], expected: 'compare all of g' },
+  {
+    what: 'renamed, same',
+    name: 'b.csv',
+    file: RENAMED,
+    known: [{ state: 'done' }],
+    content: 'same',
+    expected: 'continue g, moved',
+  },
+  {
+    what: 'inode reused, births unknown',
+    name: 'b.csv',
+    file: { birthNs: null },
+    known: [{}],
+    content: 'other',
+    expected: 'new, replaces g',
+  },
+  {
+    what: 'inode reused under a known name',
+    name: 'b.csv',
+    known: [{}, { id: 'b', name: 'b.csv', stamp: { ino: 8n } }],
+    content: 'other',
+    expected: 'new, replaces b',
+  },
+  {
+    what: 'inode reused, other birth',
+    name: 'b.csv',
+    file: { birthNs: 101n },
+    known: [{ state: 'done' }],
+    expected: 'new, replaces g',
+  },
+  {
+    what: 'sent again on a new inode',
+    file: { ino: 8n },
+    known: [{ state: 'done' }],
+    expected: 'new, replaces g',
+  },
+  {
+    what: 'sent again on the same inode',
+    file: { birthNs: 101n },
+    known: [{ state: 'done' }],
+    expected: 'new, replaces g',
+  },
+  {
+    what: 'another device, all the same',
+    file: { dev: 2n },
+    known: [{ state: 'done' }],
+    expected: 'settled g',
+  },
+  {
+    what: 'another device, no births',
+    file: { dev: 2n, birthNs: null },
+    known: [{ state: 'done' }],
+    expected: 'compare all of g',
+  },
   { what: 'another device, half read', file: { dev: 2n }, known: [{}], expected: 'compare all of g' },
-  { what: 'another device, same', file: { dev: 2n }, known: [{}], content: 'same', expected: 'continue g, moved' },
-  { what: 'another device, other', file: { dev: 2n }, known: [{}], content: 'other', expected: 'new, replaces g' },
-  { what: 'another device and name', name: 'b.csv', file: { dev: 2n }, known: [{}], expected: 'new, replaces null' },
+  {
+    what: 'another device, same',
+    file: { dev: 2n },
+    known: [{}],
+    content: 'same',
+    expected: 'continue g, moved',
+  },
+  {
+    what: 'another device, other',
+    file: { dev: 2n },
+    known: [{}],
+    content: 'other',
+    expected: 'new, replaces g',
+  },
+  {
+    what: 'another device and name',
+    name: 'b.csv',
+    file: { dev: 2n },
+    known: [{}],
+    expected: 'new, replaces null',
+  },
   { what: 'refused, unchanged', file: RENAMED, known: [{ state: 'refused' }], expected: 'settled g' },
   { what: 'refused, mended', file: TOUCHED, known: [{ state: 'refused' }], expected: 'new, replaces g' },
   { what: 'parked, whatever it is now', file: GROWN, known: [{ state: 'parked' }], expected: 'settled g' },
-  { what: 'several of one inode', known: [{ id: 'old', state: 'done' }, { id: 'new', state: 'done', order: 1 }], expected: 'settled new' },
+  {
+    what: 'several of one inode',
+    known: [
+      { id: 'old', state: 'done' },
+      { id: 'new', state: 'done', order: 1 },
+    ],
+    expected: 'settled new',
+  },
 ];
 
 for (const one of CASES) {
@@ -116,7 +223,8 @@ test('what is committed is never skipped or believed without a comparison when a
   fc.assert(
     fc.property(stamps, stamps, fc.constantFrom<FileState>('reading', 'done'), (file, stamp, state) => {
       const identity = decide({ what: '', file, known: [{ state, stamp, end: stamp.size }], expected: '' });
-      const equal = file.size === stamp.size && file.mtimeNs === stamp.mtimeNs && file.ctimeNs === stamp.ctimeNs;
+      const equal =
+        file.size === stamp.size && file.mtimeNs === stamp.mtimeNs && file.ctimeNs === stamp.ctimeNs;
       if (identity.kind === 'settled') assert.ok(equal && state === 'done' && file.ino === stamp.ino);
       assert.notEqual(identity.kind, 'continue');
     }),
@@ -155,7 +263,16 @@ test('hidden, temporary and backup names never match; case counts', () => {
   const accepts = nameFilter(['*.csv', 'export-[0-9]*']);
   const taken = ['a.csv', '[table].csv', 'new\nline.csv', 'export-7', '.csv.csv'].filter(accepts);
   assert.deepEqual(taken, ['a.csv', '[table].csv', 'new\nline.csv', 'export-7']);
-  for (const name of ['.a.csv', 'a.csv.tmp', 'a.csv.part', 'a.csv~', 'a.CSV', 'csv', 'export-x', 'export-7~']) {
+  for (const name of [
+    '.a.csv',
+    'a.csv.tmp',
+    'a.csv.part',
+    'a.csv~',
+    'a.CSV',
+    'csv',
+    'export-x',
+    'export-7~',
+  ]) {
     assert.equal(accepts(name), false, name);
   }
 });
@@ -203,6 +320,9 @@ test('rejects beyond the limit of a file become one entry that counts them all',
       [10, 15, 'more_rejects', 8],
     ],
   );
-  assert.deepEqual(placeRejects(list, 1, -3).map(({ records: count }) => count), [9]);
+  assert.deepEqual(
+    placeRejects(list, 1, -3).map(({ records: count }) => count),
+    [9],
+  );
   assert.deepEqual(placeRejects([], 1, -3), []);
 });

@@ -69,19 +69,26 @@ function parsed(text: string, start: number, end: number): Parsed {
 }
 
 /** Brings answers back in the order that `choices` says, until nothing can be cut any more. */
-function readAll(reading: Reading, text: string, final: boolean, sliceBytes: number, choices: number[]): Piece[] {
+function readAll(
+  reading: Reading,
+  text: string,
+  final: boolean,
+  sliceBytes: number,
+  choices: number[],
+): Piece[] {
   const accepted: Piece[] = [];
   const flying: Cut[] = [];
   for (let step = 0; step < 10_000; step += 1) {
-    for (let cut = cutNext(reading, text.length, final, sliceBytes); cut !== null && flying.length < 5; ) {
-      flying.push(cut);
-      cut = flying.length < 5 ? cutNext(reading, text.length, final, sliceBytes) : null;
+    while (flying.length < 5) {
+      const next = cutNext(reading, text.length, final, sliceBytes);
+      if (next === null) break;
+      flying.push(next);
     }
     const [cut] = flying.splice((choices[step % choices.length] ?? 0) % Math.max(1, flying.length), 1);
     if (cut === undefined) return accepted;
     for (const outcome of arrive(reading, cut, parse(text, cut))) note(outcome, flying, accepted);
   }
-  assert.fail('it never ends');
+  throw new Error('it never ends');
 }
 
 function note(outcome: Outcome, flying: Cut[], accepted: Piece[]): void {
@@ -123,35 +130,47 @@ test('any file, cut anywhere, answered in any order, is read whole and once', ()
 
 test('of a file that may grow only complete records are taken; the rest follows when it is final', () => {
   fc.assert(
-    fc.property(texts, fc.nat(300), fc.integer({ min: 1, max: 60 }), choices, (text, at, sliceBytes, order) => {
-      const reading = startReading([]);
-      for (const part of [text.slice(0, at), text]) {
-        readAll(reading, part, false, sliceBytes, order);
-        const end = recordEnds(part).at(-1) ?? 0;
-        assertJoined(reading, part, end);
-        assert.equal(uncutBytes(reading, part.length, false), 0);
-        assert.equal(waitsForTail(reading, part.length), end < part.length);
-      }
-      readAll(reading, text, true, sliceBytes, order);
-      assertJoined(reading, text, text.length);
-    }),
+    fc.property(
+      texts,
+      fc.nat(300),
+      fc.integer({ min: 1, max: 60 }),
+      choices,
+      (text, at, sliceBytes, order) => {
+        const reading = startReading([]);
+        for (const part of [text.slice(0, at), text]) {
+          readAll(reading, part, false, sliceBytes, order);
+          const end = recordEnds(part).at(-1) ?? 0;
+          assertJoined(reading, part, end);
+          assert.equal(uncutBytes(reading, part.length, false), 0);
+          assert.equal(waitsForTail(reading, part.length), end < part.length);
+        }
+        readAll(reading, text, true, sliceBytes, order);
+        assertJoined(reading, text, text.length);
+      },
+    ),
     { numRuns: 500 },
   );
 });
 
 test('after a start only the gaps between committed slices are read, and they join', () => {
   fc.assert(
-    fc.property(texts, fc.integer({ min: 1, max: 60 }), choices, fc.infiniteStream(fc.boolean()), (text, size, order, keep) => {
-      const before = startReading([]);
-      readAll(before, text, true, size, order);
-      const kept = before.pieces.filter(() => keep.next().value === true);
-      for (const piece of kept) piece.committed = true;
-      const reading = startReading(kept.toReversed());
-      const read = readAll(reading, text, true, Math.max(1, size - 7), order);
-      assertJoined(reading, text, text.length);
-      const bytes = [...kept, ...read].reduce((sum, piece) => sum + piece.end - piece.start, 0);
-      assert.equal(bytes, text.length);
-    }),
+    fc.property(
+      texts,
+      fc.integer({ min: 1, max: 60 }),
+      choices,
+      fc.infiniteStream(fc.boolean()),
+      (text, size, order, keep) => {
+        const before = startReading([]);
+        readAll(before, text, true, size, order);
+        const kept = before.pieces.filter(() => keep.next().value === true);
+        for (const piece of kept) piece.committed = true;
+        const reading = startReading(kept.toReversed());
+        const read = readAll(reading, text, true, Math.max(1, size - 7), order);
+        assertJoined(reading, text, text.length);
+        const bytes = [...kept, ...read].reduce((sum, piece) => sum + piece.end - piece.start, 0);
+        assert.equal(bytes, text.length);
+      },
+    ),
     { numRuns: 500 },
   );
 });
@@ -164,9 +183,11 @@ test('ranges given back and voided flights are gaps again', () => {
       const second = cutNext(reading, text.length, true, sliceBytes);
       if (second !== null) arrive(reading, second, parse(text, second));
       assert.equal(voidAll(reading).length, second === null ? 0 : 1);
-      if (first !== null) assert.deepEqual(arrive(reading, first, parse(text, first)), [{ kind: 'dropped', cut: first }]);
+      if (first !== null)
+        assert.deepEqual(arrive(reading, first, parse(text, first)), [{ kind: 'dropped', cut: first }]);
       readAll(reading, text, true, sliceBytes, order);
-      for (const [index, piece] of [...reading.pieces].entries()) if (index % 2 === 0) giveBack(reading, piece.start);
+      for (const [index, piece] of [...reading.pieces].entries())
+        if (index % 2 === 0) giveBack(reading, piece.start);
       readAll(reading, text, true, sliceBytes + 3, order);
       assertJoined(reading, text, text.length);
     }),
