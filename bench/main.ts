@@ -48,18 +48,35 @@ try {
 }
 
 function machine(): string {
-  const commit = spawnSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).stdout?.trim() || 'unknown commit';
+  const commit =
+    spawnSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).stdout?.trim() ||
+    'unknown commit';
   const memory = Math.round(totalmem() / 2 ** 30);
   return `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores, ${memory} GiB, Node ${process.version}, ${commit}, ${server.describe}`;
 }
 
 async function throughput(rows: number, rounds: number): Promise<void> {
   const inbox = join(folder, 'inbox');
-  execFileSync(process.execPath, [MAIN, 'generate', '--output', inbox, '--rows', String(rows), '--rows-per-file', String(rows), '--seed', '1', '--json']);
+  execFileSync(process.execPath, [
+    MAIN,
+    'generate',
+    '--output',
+    inbox,
+    '--rows',
+    String(rows),
+    '--rows-per-file',
+    String(rows),
+    '--seed',
+    '1',
+    '--json',
+  ]);
   const [file] = execFileSync('find', [inbox, '-name', '*.csv'], { encoding: 'utf8' }).trim().split('\n');
   if (file === undefined) throw new Error(`the generator left no file in ${inbox}`);
   console.log(`${rows} rows, ${statSync(file).size} bytes, into the indexed table, ${rounds} rounds in turn`);
-  const sides = { copy: (scratch: Scratch) => copySide(scratch, file), millrace: (scratch: Scratch) => millraceSide(scratch, inbox) };
+  const sides = {
+    copy: (scratch: Scratch) => copySide(scratch, file),
+    millrace: (scratch: Scratch) => millraceSide(scratch, inbox),
+  };
   const results: Record<keyof typeof sides, Measured[]> = { copy: [], millrace: [] };
   let expected: string | null = null;
   for (let round = 0; round < rounds; round += 1) {
@@ -70,7 +87,8 @@ async function throughput(rows: number, rounds: number): Promise<void> {
       const sum = await checksum(scratch);
       await scratch.drop();
       expected ??= sum;
-      if (sum !== expected) throw new Error(`${side} stored ${sum}, expected ${expected}: its number does not count`);
+      if (sum !== expected)
+        throw new Error(`${side} stored ${sum}, expected ${expected}: its number does not count`);
       results[side].push(measured);
       console.log(`  ${side.padEnd(9)} ${measured.seconds.toFixed(2)} s${extras(measured)}`);
     }
@@ -104,8 +122,21 @@ async function copySide(scratch: Scratch, file: string): Promise<Measured> {
 async function millraceSide(scratch: Scratch, inbox: string): Promise<Measured> {
   const began = performance.now();
   const before = process.resourceUsage();
-  const args = [MAIN, 'run', '--once', '--json', '--settle', '100ms', '--input', inbox, ...values.args.split(' ').filter(Boolean)];
-  const child = spawn(process.execPath, args, { env: { ...process.env, DATABASE_URL: scratch.url }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const args = [
+    MAIN,
+    'run',
+    '--once',
+    '--json',
+    '--settle',
+    '100ms',
+    '--input',
+    inbox,
+    ...values.args.split(' ').filter(Boolean),
+  ];
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, DATABASE_URL: scratch.url },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let said = '';
   child.stderr.on('data', (part: Buffer) => (said += part.toString()));
   child.stdout.resume();
@@ -136,7 +167,19 @@ async function latency(files: number): Promise<void> {
   const inbox = join(folder, 'latency');
   execFileSync('mkdir', [inbox]);
   const staging = join(folder, 'staging');
-  execFileSync(process.execPath, [MAIN, 'generate', '--output', staging, '--files', String(files), '--rows-per-file', '50', '--seed', '2', '--json']);
+  execFileSync(process.execPath, [
+    MAIN,
+    'generate',
+    '--output',
+    staging,
+    '--files',
+    String(files),
+    '--rows-per-file',
+    '50',
+    '--seed',
+    '2',
+    '--json',
+  ]);
   const names = execFileSync('ls', [staging], { encoding: 'utf8' }).trim().split('\n');
   const child = spawn(process.execPath, [MAIN, 'run', '--input', inbox], {
     env: { ...process.env, DATABASE_URL: scratch.url },
@@ -152,7 +195,10 @@ async function latency(files: number): Promise<void> {
     await rename(join(staging, name), join(inbox, name));
     const began = performance.now();
     for (;;) {
-      const { rows } = await reader.query<{ n: number }>({ name: 'seen', text: 'SELECT count(*)::int AS n FROM events' });
+      const { rows } = await reader.query<{ n: number }>({
+        name: 'seen',
+        text: 'SELECT count(*)::int AS n FROM events',
+      });
       if ((rows[0]?.n ?? 0) >= (index + 1) * 50) break;
       if (performance.now() - began > 20_000) throw new Error(`${name} did not arrive`);
     }

@@ -28,7 +28,8 @@ export async function freshDatabase(server: ResolvedTarget): Promise<Scratch> {
   await admin.query(`CREATE DATABASE ${NAME}`);
   const client = new pg.Client(nameDatabase(admin, server));
   await client.connect();
-  for (const statement of createTableSql(events, { schema: 'public', name: 'events' })) await client.query(statement);
+  for (const statement of createTableSql(events, { schema: 'public', name: 'events' }))
+    await client.query(statement);
   await client.query('CHECKPOINT');
   return {
     url: urlOf(client),
@@ -52,7 +53,15 @@ export async function checksum(scratch: Scratch): Promise<string> {
 
 function nameDatabase(admin: pg.Client, server: ResolvedTarget): pg.ClientConfig {
   const { user, password, host, port } = admin;
-  return { ...server.client, connectionString: undefined, user, password: password ?? undefined, host, port, database: NAME };
+  return {
+    ...server.client,
+    connectionString: undefined,
+    user,
+    password: password ?? undefined,
+    host,
+    port,
+    database: NAME,
+  };
 }
 
 function urlOf({ user, password, host, port }: pg.Client): string {

@@ -1,7 +1,6 @@
 // Room 2: the pool of parse workers. Knows piscina and nothing of files or the database. A worker that dies on a task is
 // replaced and the task tried again; the caller is told when that does not help.
 
-import { availableParallelism } from 'node:os';
 import { FixedQueue, Piscina } from 'piscina';
 
 import type { ParsedChunk } from './core/chunk.ts';
@@ -21,11 +20,6 @@ const ATTEMPTS = 3;
 
 /** A slice parses in some 20 ms; a worker that has not answered by then is spinning or stuck in a dead file system. */
 const TASK_MS_MAX = 120_000;
-
-/** On two cores PostgreSQL needs more of the machine than parsing does. */
-export function defaultWorkers(): number {
-  return Math.max(1, Math.min(4, availableParallelism() - 1));
-}
 
 export function openPool(options: { workers: number; onError: (error: Error) => void }): Pool {
   const piscina = new Piscina<ParseTask, ParsedChunk>({

@@ -33,7 +33,10 @@ const POOL_CLOSE_MS_MAX = 1_000;
 /** @throws {MillraceError} for everything that a person must mend */
 export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode> {
   const screen = openScreen(io.stderr, io.env, secretsOf(io.env));
-  const log = createLog(screen, { level: options.quiet ? 'warn' : options.logLevel, format: options.logFormat });
+  const log = createLog(screen, {
+    level: options.quiet ? 'warn' : options.logLevel,
+    format: options.logFormat,
+  });
   const meters = createMeters({ rejectsShown: options.rejectsShown });
   const ending = new GracefulEnding(io.signal);
   await using closing = new AsyncDisposableStack();
@@ -44,7 +47,10 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
     say: (line) => log.info(line),
   });
   closing.defer(() => target.close());
-  const pool = openPool({ workers: options.workers, onError: (error) => log.error({ err: error }, 'a parse worker failed') });
+  const pool = openPool({
+    workers: options.workers,
+    onError: (error) => log.error({ err: error }, 'a parse worker failed'),
+  });
   closing.defer(() => pool.close(POOL_CLOSE_MS_MAX));
   const progress = options.quiet ? null : startProgress({ meters, files: () => source.state, screen, log });
   closing.defer(() => progress?.end());
@@ -62,7 +68,10 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
   if (sink === null) return EXIT.done; // asked to end before the database ever answered: nothing was begun
   closing.defer(() => sink.leave());
   closing.defer(() => source.close());
-  log.info({ input: options.inputDir, table: `${options.table.schema}.${options.table.name}` }, `reading ${options.inputDir} into ${target.describe}`);
+  log.info(
+    { input: options.inputDir, table: `${options.table.schema}.${options.table.name}` },
+    `reading ${options.inputDir} into ${target.describe}`,
+  );
 
   const dedup = new DedupSet({ memoryBytes: options.dedupMemoryBytes, seed: randomInt(2 ** 32) });
   await runPipeline({ source, pool, dedup, sink, meters: roadMeters(meters), slots: options.slots }, ending);

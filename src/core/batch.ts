@@ -5,7 +5,7 @@ import type { JudgedChunk } from './chunk.ts';
 
 /** A batch is closed before it would pass either, but never splits a chunk. Larger ones do not write faster and delay the first row. */
 export const BATCH_ROWS_MAX = 50_000;
-export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 
 export interface Batch {
   /** Position in the order in which chunks left dedup, from 1; with the epoch, the primary key of `millrace.batches`. */

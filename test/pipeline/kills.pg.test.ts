@@ -19,7 +19,8 @@ function roundOf(round: number, count: number): TestRecord[] {
   const random = seededRandom(round, 5);
   return Array.from({ length: count }, (_, index) => {
     const number = round * 1_000_000 + index;
-    if (random.below(20) === 0) return event(Math.max(0, random.below(round + 1)) * 1_000_000 + random.below(count));
+    if (random.below(20) === 0)
+      return event(Math.max(0, random.below(round + 1)) * 1_000_000 + random.below(count));
     return random.below(50) === 0 ? invalidEvent(number + 500_000) : event(number);
   });
 }
@@ -29,30 +30,35 @@ describe('kill -9 of the program', () => {
   before(async () => (server = await startTestServer()));
   after(() => server.stop());
 
-  test(`at ${ROUNDS} random moments loses nothing and stores nothing twice`, { timeout: 300_000 }, async () => {
-    const road = new Road(await server.createDatabase());
-    try {
-      const all = new Map<string, TestRecord[]>();
-      const random = seededRandom(42);
-      let killed = 0;
-      for (let round = 0; round < ROUNDS; round += 1) {
-        const records = roundOf(round, round % 3 === 0 ? 60_000 : 400);
-        all.set(`round-${round}.csv`, records);
-        await road.put(`round-${round}.csv`, csv(records));
-        const run = road.start(['--scan-every', '100ms', '--workers', '1']);
-        const reached = await road.count();
-        if (random.below(4) > 0) await until('progress', async () => (await road.count()) > reached, 30_000);
-        await sleep(random.below(250));
-        run.child.kill('SIGKILL');
-        if ((await run.ended).signal === 'SIGKILL') killed += 1;
+  test(
+    `at ${ROUNDS} random moments loses nothing and stores nothing twice`,
+    { timeout: 300_000 },
+    async () => {
+      const road = new Road(await server.createDatabase());
+      try {
+        const all = new Map<string, TestRecord[]>();
+        const random = seededRandom(42);
+        let killed = 0;
+        for (let round = 0; round < ROUNDS; round += 1) {
+          const records = roundOf(round, round % 3 === 0 ? 60_000 : 400);
+          all.set(`round-${round}.csv`, records);
+          await road.put(`round-${round}.csv`, csv(records));
+          const run = road.start(['--scan-every', '100ms', '--workers', '1']);
+          const reached = await road.count();
+          if (random.below(4) > 0)
+            await until('progress', async () => (await road.count()) > reached, 30_000);
+          await sleep(random.below(250));
+          run.child.kill('SIGKILL');
+          if ((await run.ended).signal === 'SIGKILL') killed += 1;
+        }
+        assert.ok(killed >= 20, `${killed} kills`);
+        await road.once();
+        await road.balance(all);
+      } finally {
+        await road.clean();
       }
-      assert.ok(killed >= 20, `${killed} kills`);
-      await road.once();
-      await road.balance(all);
-    } finally {
-      await road.clean();
-    }
-  });
+    },
+  );
 
   test('again during the recovery from the first kill', async () => {
     const road = new Road(await server.createDatabase());
@@ -75,33 +81,42 @@ describe('kill -9 of the program', () => {
 
 describe('kill -9 of the server', () => {
   for (const synchronousCommit of ['on', 'off']) {
-    test(`under synchronous_commit=${synchronousCommit}: the program waits, goes on, and nothing is lost`, { timeout: 300_000 }, async () => {
-      const server = await startTestServer({ durable: true });
-      const road = new Road(await server.createDatabase());
-      try {
-        const all = new Map<string, TestRecord[]>();
-        const run = road.start(['--scan-every', '100ms', '--synchronous-commit', synchronousCommit]);
-        for (let round = 0; round < 4; round += 1) {
-          const records = roundOf(round, 30_000);
-          all.set(`round-${round}.csv`, records);
-          await road.put(`round-${round}.csv`, csv(records));
-          await until('progress', async () => (await road.count().catch(() => 0)) > round * 20_000);
-          await server.crash();
-          await sleep(200);
-          await server.start();
+    test(
+      `under synchronous_commit=${synchronousCommit}: the program waits, goes on, and nothing is lost`,
+      { timeout: 300_000 },
+      async () => {
+        const server = await startTestServer({ durable: true });
+        const road = new Road(await server.createDatabase());
+        try {
+          const all = new Map<string, TestRecord[]>();
+          const run = road.start(['--scan-every', '100ms', '--synchronous-commit', synchronousCommit]);
+          for (let round = 0; round < 4; round += 1) {
+            const records = roundOf(round, 30_000);
+            all.set(`round-${round}.csv`, records);
+            await road.put(`round-${round}.csv`, csv(records));
+            await until('progress', async () => (await road.count().catch(() => 0)) > round * 20_000);
+            await server.crash();
+            await sleep(200);
+            await server.start();
+          }
+          const valid = new Set(
+            [...all.values()]
+              .flat()
+              .filter((record) => record.valid)
+              .map((record) => record.key),
+          );
+          await until('all rows', async () => (await road.count()) === valid.size);
+          await until('all books', async () => (await road.books()).every((file) => file.state === 'done'));
+          run.child.kill('SIGTERM');
+          const ended = await run.ended;
+          assert.equal(ended.code, 0, ended.stderr);
+          await road.balance(all);
+        } finally {
+          await road.clean();
+          await server.stop();
         }
-        const valid = new Set([...all.values()].flat().filter((record) => record.valid).map((record) => record.key));
-        await until('all rows', async () => (await road.count()) === valid.size);
-        await until('all books', async () => (await road.books()).every((file) => file.state === 'done'));
-        run.child.kill('SIGTERM');
-        const ended = await run.ended;
-        assert.equal(ended.code, 0, ended.stderr);
-        await road.balance(all);
-      } finally {
-        await road.clean();
-        await server.stop();
-      }
-    });
+      },
+    );
   }
 
   test('before the program starts: it waits until the server is there', async () => {

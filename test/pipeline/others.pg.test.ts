@@ -35,29 +35,45 @@ describe('two instances on one source', () => {
       await until('the younger to write', async () => (await road.count()) === 1_500);
       younger.child.kill('SIGTERM');
       assert.equal((await younger.ended).code, 0);
-      await road.balance(new Map([['a.csv', events(0, 1_000)], ['b.csv', events(500, 1_000)]]));
+      await road.balance(
+        new Map([
+          ['a.csv', events(0, 1_000)],
+          ['b.csv', events(500, 1_000)],
+        ]),
+      );
     }));
 
-  test('the older one stopped in mid-COPY and woken after the take-over changes nothing any more', { timeout: 120_000 }, () =>
-    withRoad(async (road) => {
-      await road.put('first.csv', csv(events(0, 10)));
-      await road.once();
-      await road.query('CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END $$');
-      await road.query('CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()');
-      const records = events(100, 8_000);
-      await road.put('a.csv', csv(records));
-      const older = road.start();
-      const copying = `SELECT 1 FROM pg_stat_progress_copy WHERE relid = 'events'::regclass`;
-      await until('the older to stand in COPY', async () => (await road.query(copying)).length > 0);
-      older.child.kill('SIGSTOP');
-      const younger = road.start(['--once', '--settle', '100ms']);
-      await sleep(500);
-      const youngerEnd = await younger.ended;
-      assert.equal(youngerEnd.code, 0, youngerEnd.stderr);
-      older.child.kill('SIGCONT');
-      assert.equal((await older.ended).code, 4, older.said());
-      await road.balance(new Map([['first.csv', events(0, 10)], ['a.csv', records]]));
-    }));
+  test(
+    'the older one stopped in mid-COPY and woken after the take-over changes nothing any more',
+    { timeout: 120_000 },
+    () =>
+      withRoad(async (road) => {
+        await road.put('first.csv', csv(events(0, 10)));
+        await road.once();
+        await road.query(
+          'CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.001); RETURN NEW; END $$',
+        );
+        await road.query('CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()');
+        const records = events(100, 8_000);
+        await road.put('a.csv', csv(records));
+        const older = road.start();
+        const copying = `SELECT 1 FROM pg_stat_progress_copy WHERE relid = 'events'::regclass`;
+        await until('the older to stand in COPY', async () => (await road.query(copying)).length > 0);
+        older.child.kill('SIGSTOP');
+        const younger = road.start(['--once', '--settle', '100ms']);
+        await sleep(500);
+        const youngerEnd = await younger.ended;
+        assert.equal(youngerEnd.code, 0, youngerEnd.stderr);
+        older.child.kill('SIGCONT');
+        assert.equal((await older.ended).code, 4, older.said());
+        await road.balance(
+          new Map([
+            ['first.csv', events(0, 10)],
+            ['a.csv', records],
+          ]),
+        );
+      }),
+  );
 });
 
 describe('others at the table', () => {
@@ -67,18 +83,29 @@ describe('others at the table', () => {
       await road.once();
       const foreign = [uuidOf(150), uuidOf(9_999)];
       for (const id of foreign)
-        await road.query("INSERT INTO events (event_id, event_type, event_timestamp) VALUES ($1, 'view', now())", [id]);
+        await road.query(
+          "INSERT INTO events (event_id, event_type, event_timestamp) VALUES ($1, 'view', now())",
+          [id],
+        );
       await road.put('b.csv', csv(events(100, 100)));
       const counts = await road.once();
       assert.deepEqual([counts.inserted, counts.duplicates], [99, 1]);
-      await road.balance(new Map([['a.csv', events(0, 100)], ['b.csv', events(100, 100)]]), foreign);
+      await road.balance(
+        new Map([
+          ['a.csv', events(0, 100)],
+          ['b.csv', events(100, 100)],
+        ]),
+        foreign,
+      );
     }));
 
   test('a constraint added by a person costs the refused rows only, each with the words of the database', () =>
     withRoad(async (road) => {
       await road.put('a.csv', csv(events(0, 10)));
       await road.once();
-      await road.query(`ALTER TABLE events ADD CONSTRAINT no_fives CHECK (event_id NOT IN ('${uuidOf(105)}', '${uuidOf(155)}'))`);
+      await road.query(
+        `ALTER TABLE events ADD CONSTRAINT no_fives CHECK (event_id NOT IN ('${uuidOf(105)}', '${uuidOf(155)}'))`,
+      );
       await road.put('b.csv', csv(events(100, 100)));
       const counts = await road.once();
       assert.deepEqual([counts.inserted, counts.rejected], [98, 2]);
@@ -99,15 +126,24 @@ describe('others at the table', () => {
     withRoad(async (road) => {
       await road.put('a.csv', csv(events(0, 10)));
       await road.once();
-      await road.query('CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$');
-      await road.query('CREATE TRIGGER swallower BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION swallow()');
+      await road.query(
+        'CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$',
+      );
+      await road.query(
+        'CREATE TRIGGER swallower BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION swallow()',
+      );
       await road.put('b.csv', csv(events(10, 10)));
       const ended = await road.start(['--once', '--settle', '100ms']).ended;
       assert.equal(ended.code, 5, ended.stderr);
       assert.match(ended.stderr, /swallower/);
       await road.query('DROP TRIGGER swallower ON events');
       await road.once();
-      await road.balance(new Map([['a.csv', events(0, 10)], ['b.csv', events(10, 10)]]));
+      await road.balance(
+        new Map([
+          ['a.csv', events(0, 10)],
+          ['b.csv', events(10, 10)],
+        ]),
+      );
     }));
 
   test('a read-only database makes it wait and go on', () =>
@@ -118,19 +154,26 @@ describe('others at the table', () => {
       await sleep(800);
       await road.query(`ALTER DATABASE ${road.database.name} SET default_transaction_read_only = on`);
       await road.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
       );
       await road.put('b.csv', csv(events(10, 10)));
       await until('it says that it waits', () => /wait/i.test(run.said()));
       await road.query('SET default_transaction_read_only = off').catch(() => []);
-      await road.query(`BEGIN READ WRITE; ALTER DATABASE ${road.database.name} RESET default_transaction_read_only; COMMIT`);
       await road.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        `BEGIN READ WRITE; ALTER DATABASE ${road.database.name} RESET default_transaction_read_only; COMMIT`,
+      );
+      await road.query(
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
       );
       await until('the new rows', async () => (await road.count()) === 20);
       run.child.kill('SIGTERM');
       assert.equal((await run.ended).code, 0);
-      await road.balance(new Map([['a.csv', events(0, 10)], ['b.csv', events(10, 10)]]));
+      await road.balance(
+        new Map([
+          ['a.csv', events(0, 10)],
+          ['b.csv', events(10, 10)],
+        ]),
+      );
     }));
 
   test('backends terminated again and again only cost time', { timeout: 120_000 }, () =>
@@ -152,7 +195,8 @@ describe('others at the table', () => {
       const end = await run.ended;
       assert.equal(end.code, 0, end.stderr);
       await road.balance(new Map([['a.csv', records]]));
-    }));
+    }),
+  );
 
   test('a key in two lanes whose first batch fails is stored by the second', { timeout: 120_000 }, () =>
     withRoad(async (road) => {
@@ -173,6 +217,13 @@ describe('others at the table', () => {
       const counts = await road.once(['--lanes', '2']);
       assert.equal(counts.rejected, 1);
       assert.equal((await road.query('SELECT 1 FROM events WHERE event_id = $1', [key])).length, 1);
-      await road.balance(new Map([['first.csv', events(0, 10)], ['a.csv', a], ['b.csv', b]]));
-    }));
+      await road.balance(
+        new Map([
+          ['first.csv', events(0, 10)],
+          ['a.csv', a],
+          ['b.csv', b],
+        ]),
+      );
+    }),
+  );
 });

@@ -60,13 +60,25 @@ describe('the road', () => {
 
   test('keeps each reject with its place, its reason and its bytes, and stores its neighbours', () =>
     withRoad(async (road) => {
-      const lines = [HEADER, event(1).text, 'nonsense', `"${event(2).key},view`, event(3).text, invalidEvent(4).text, event(5).text];
+      const lines = [
+        HEADER,
+        event(1).text,
+        'nonsense',
+        `"${event(2).key},view`,
+        event(3).text,
+        invalidEvent(4).text,
+        event(5).text,
+      ];
       const text = lines.map((line) => `${line}\n`).join('');
       await road.put('bad.csv', text);
       assert.equal((await road.once()).rejected, 3);
-      const rejects = await road.query<{ byte_offset: string; line: string; code: string; raw: Buffer; column_name: string }>(
-        'SELECT byte_offset, line, code, raw, column_name FROM millrace.rejects ORDER BY byte_offset',
-      );
+      const rejects = await road.query<{
+        byte_offset: string;
+        line: string;
+        code: string;
+        raw: Buffer;
+        column_name: string;
+      }>('SELECT byte_offset, line, code, raw, column_name FROM millrace.rejects ORDER BY byte_offset');
       assert.deepEqual(
         rejects.map(({ line, code }) => [line, code]),
         [
@@ -110,7 +122,9 @@ describe('the road', () => {
 
   test('cuts a large file into slices that are parsed at the same time, quotes and line breaks included', () =>
     withRoad(async (road) => {
-      const records = Array.from({ length: 120_000 }, (_, index) => (index % 7 === 0 ? quotedEvent(index) : event(index)));
+      const records = Array.from({ length: 120_000 }, (_, index) =>
+        index % 7 === 0 ? quotedEvent(index) : event(index),
+      );
       await road.put('large.csv', csv(records));
       const counts = await road.once(['--workers', '2']);
       assert.deepEqual([counts.inserted, counts.duplicates, counts.rejected], [120_000, 0, 0]);
@@ -148,7 +162,9 @@ describe('a file that changes', () => {
       const first = events(0, 50);
       await writeFile(road.path('log.csv'), csv(first));
       await until('the first rows', async () => (await road.count()) === 50);
-      const more = events(50, 50).map((record) => `${record.text}\n`).join('');
+      const more = events(50, 50)
+        .map((record) => `${record.text}\n`)
+        .join('');
       await appendFile(road.path('log.csv'), more.slice(0, -30));
       await until('all complete rows', async () => (await road.count()) === 99);
       await appendFile(road.path('log.csv'), more.slice(-30));
@@ -166,7 +182,12 @@ describe('a file that changes', () => {
       await writeFile(road.path('a.csv'), csv(events(0, 50)));
       await until('the first rows', async () => (await road.count()) === 50);
       await rename(road.path('a.csv'), road.path('b.csv'));
-      await appendFile(road.path('b.csv'), events(50, 10).map((record) => `${record.text}\n`).join(''));
+      await appendFile(
+        road.path('b.csv'),
+        events(50, 10)
+          .map((record) => `${record.text}\n`)
+          .join(''),
+      );
       await until('the appended rows', async () => (await road.count()) === 60);
       run.child.kill('SIGTERM');
       await run.ended;
@@ -179,7 +200,10 @@ describe('a file that changes', () => {
       await road.once();
       const other = csv(events(1_000, 200));
       const before = (await readFile(road.path('a.csv'))).length;
-      await writeFile(road.path('a.csv'), other.length >= before ? other.slice(0, before) : other.padEnd(before, '\n'));
+      await writeFile(
+        road.path('a.csv'),
+        other.length >= before ? other.slice(0, before) : other.padEnd(before, '\n'),
+      );
       await road.once();
       assert.ok((await road.count()) >= 398, String(await road.count()));
       assert.equal((await road.books()).length, 2);

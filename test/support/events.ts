@@ -35,7 +35,11 @@ export function event(number: number, variant = 0): TestRecord {
 /** The same event with all fields in quotes and a line break inside one. */
 export function quotedEvent(number: number): TestRecord {
   const { key } = event(number);
-  return { key, valid: true, text: `"${key}","view","a ""fine"", thing\nof two lines",user_1,"2024-05-06 07:08:09",1,"2.50"` };
+  return {
+    key,
+    valid: true,
+    text: `"${key}","view","a ""fine"", thing\nof two lines",user_1,"2024-05-06 07:08:09",1,"2.50"`,
+  };
 }
 
 export function invalidEvent(number: number): TestRecord {

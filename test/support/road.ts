@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -89,7 +89,8 @@ export class Road {
 
   /** `run --once --json` to its end, which must be good. */
   async once(args: readonly string[] = []): Promise<RunCounts> {
-    const { code, stdout, stderr } = await this.start(['--once', '--json', '--settle', '100ms', ...args]).ended;
+    const { code, stdout, stderr } = await this.start(['--once', '--json', '--settle', '100ms', ...args])
+      .ended;
     assert.ok(code === 0 || code === 3, `exit code ${code}\n${stderr}`);
     return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as RunCounts;
   }
@@ -124,21 +125,40 @@ export class Road {
    * each valid key once and with the content of one of its records, and nothing else. `files` has the records per name; a name may
    * have had several generations, whose books are added up.
    */
-  async balance(files: ReadonlyMap<string, readonly TestRecord[]>, foreign: readonly string[] = []): Promise<void> {
+  async balance(
+    files: ReadonlyMap<string, readonly TestRecord[]>,
+    foreign: readonly string[] = [],
+  ): Promise<void> {
     const books = Map.groupBy(await this.books(), (file) => file.name);
     for (const [name, records] of files) {
       const generations = books.get(name) ?? [];
-      const sum = (pick: (file: FileBooks) => number): number => generations.reduce((all, file) => all + pick(file), 0);
-      assert.equal(sum((file) => file.records), records.length, `records of ${name}`);
-      assert.equal(sum((file) => file.rejected), records.filter((record) => !record.valid).length, `rejected of ${name}`);
-      assert.equal(sum((file) => file.inserted + file.duplicates + file.rejected), records.length, `balance of ${name}`);
+      const sum = (pick: (file: FileBooks) => number): number =>
+        generations.reduce((all, file) => all + pick(file), 0);
+      assert.equal(
+        sum((file) => file.records),
+        records.length,
+        `records of ${name}`,
+      );
+      assert.equal(
+        sum((file) => file.rejected),
+        records.filter((record) => !record.valid).length,
+        `rejected of ${name}`,
+      );
+      assert.equal(
+        sum((file) => file.inserted + file.duplicates + file.rejected),
+        records.length,
+        `balance of ${name}`,
+      );
     }
     await this.#tableEqualsModel(files, foreign);
     const inserted = [...books.values()].flat().reduce((all, file) => all + file.inserted, 0);
     assert.equal(await this.count(), inserted + foreign.length, 'rows = booked as inserted');
   }
 
-  async #tableEqualsModel(files: ReadonlyMap<string, readonly TestRecord[]>, foreign: readonly string[]): Promise<void> {
+  async #tableEqualsModel(
+    files: ReadonlyMap<string, readonly TestRecord[]>,
+    foreign: readonly string[],
+  ): Promise<void> {
     const model = new Map<string, Set<string>>(foreign.map((key) => [key, new Set()]));
     for (const record of [...files.values()].flat().filter((each) => each.valid)) {
       if (!model.has(record.key)) model.set(record.key, new Set());
@@ -167,16 +187,16 @@ export class Road {
 }
 
 /** Waits until `condition` holds; fails after `ms` with what it waited for. */
-export async function until(what: string, condition: () => Promise<boolean> | boolean, ms = 60_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => Promise<boolean> | boolean,
+  ms = 60_000,
+): Promise<void> {
   const end = performance.now() + ms;
   while (!(await condition())) {
     if (performance.now() > end) assert.fail(`waited ${ms} ms in vain for: ${what}`);
     await sleep(20);
   }
-}
-
-export async function text(path: string): Promise<string> {
-  return readFile(path, 'utf8');
 }
 
 function collect(stream: NodeJS.ReadableStream): () => string {
