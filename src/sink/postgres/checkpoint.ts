@@ -42,7 +42,10 @@ export function positionsQuery(
     values: [
       setup.sourceId,
       ...fileColumns(files),
-      ...[standing.epoch, number, systemIdentifier, databaseOid],
+      standing.epoch,
+      number,
+      systemIdentifier,
+      databaseOid,
       ...sliceColumns(slices.map(({ slice }) => slice)),
       heads.map((head) => (head === null ? null : head.hash)),
       heads.map((head) => head?.length ?? null),

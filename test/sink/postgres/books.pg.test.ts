@@ -1,0 +1,115 @@
+// The books: what is known of a file, when it is done, and that small slices become one.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { combine } from '../../../src/core/crc32.ts';
+import { testChunk, testFile, testRows } from '../../support/chunks.ts';
+import { startTestServer } from '../../support/postgres.ts';
+import type { TestServer } from '../../support/postgres.ts';
+import { NEVER, committed, openSink, query, testBatch } from './support.ts';
+
+let server: TestServer;
+before(async () => {
+  server = await startTestServer();
+});
+after(() => server.stop());
+
+test('a generation is found by its inode or its name, with its committed ranges', async () => {
+  const { sink, books } = await openSink(await server.createDatabase());
+  const file = testFile();
+  const chunk = testChunk({ file, rows: testRows(0, 3) });
+  await sink.write(0, testBatch(1, [chunk]), NEVER);
+  const byName = await books.find([{ nameBytes: file.nameBytes, ino: 0n }]);
+  const byInode = await books.find([{ nameBytes: Buffer.from('other'), ino: file.stamp.ino }]);
+  assert.deepEqual(byName, byInode);
+  const [known] = byName;
+  assert.equal(known?.state, 'reading');
+  assert.equal(known.ended, null);
+  assert.deepEqual(
+    {
+      id: known.info.id,
+      name: known.info.name,
+      dev: known.info.stamp.dev,
+      ino: known.info.stamp.ino,
+      birth: known.info.stamp.birthNs,
+    },
+    { id: file.id, name: file.name, dev: file.stamp.dev, ino: file.stamp.ino, birth: file.stamp.birthNs },
+  );
+  const [slice] = chunk.slices;
+  const head = { length: 300, hash: Buffer.from(slice!.head!.hash) };
+  assert.deepEqual(known.slices, [{ start: 0, end: 300, firstLine: 1, lines: 3, crc: slice!.crc, head }]);
+  assert.deepEqual(await books.find([{ nameBytes: Buffer.from('none'), ino: 1n }]), []);
+  await sink.leave();
+});
+
+test('a file is done only when its committed slices cover it without a gap', async () => {
+  const database = await server.createDatabase();
+  const { sink, books } = await openSink(database);
+  const [covered, gap, short, empty] = [testFile(), testFile(), testFile(), testFile()];
+  const chunks = [
+    testChunk({ file: covered, rows: testRows(0, 3) }),
+    testChunk({ file: covered, rows: testRows(3, 6), start: 300 }),
+    testChunk({ file: gap, rows: testRows(6, 9) }),
+    testChunk({ file: gap, rows: testRows(9, 12), start: 400 }),
+    testChunk({ file: short, rows: testRows(12, 15) }),
+  ];
+  committed(await sink.write(0, testBatch(1, chunks), NEVER));
+  const ended = [covered, gap, short, empty].map((info, index) => ({
+    info,
+    stamp: { ...info.stamp, size: [600, 700, 301, 0][index]! },
+    blankLines: 2,
+  }));
+  assert.deepEqual(await books.finish(ended), new Set([covered.id, empty.id]));
+  assert.deepEqual(await books.finish([]), new Set());
+  const states = await query(
+    database,
+    'SELECT state, size::int, position::int FROM millrace.file_totals ORDER BY state, position',
+  );
+  assert.deepEqual(states, [
+    { state: 'done', size: 0, position: 0 },
+    { state: 'done', size: 600, position: 600 },
+    { state: 'reading', size: null, position: 300 },
+    { state: 'reading', size: null, position: 300 },
+  ]);
+  await sink.leave();
+});
+
+test('small slices of a file that is done become one, with all their books', async () => {
+  const database = await server.createDatabase();
+  const { sink, books } = await openSink(database);
+  const file = testFile();
+  const chunks = [0, 1, 2].map((index) =>
+    testChunk({ file, rows: testRows(index * 3, index * 3 + 3), start: index * 300 }),
+  );
+  for (const [index, chunk] of chunks.entries()) await sink.write(0, testBatch(index + 1, [chunk]), NEVER);
+  await books.finish([{ info: file, stamp: { ...file.stamp, size: 900 }, blankLines: 0 }]);
+  const slices = await query(
+    database,
+    `SELECT start_offset::int AS start, end_offset::int AS end, lines::int, crc32::float8 AS crc, head_length, inserted::int, batch::int,
+            (SELECT array_agg(xid::text ORDER BY number) FROM millrace.batches) = merged_xids::text[] AS traced FROM millrace.slices`,
+  );
+  const crc = chunks.reduce((crcs, { slices: [slice] }) => combine(crcs, slice!.crc, 300), 0);
+  assert.deepEqual(slices, [
+    { start: 0, end: 900, lines: 9, crc, head_length: 900, inserted: 9, batch: 3, traced: true },
+  ]);
+  await sink.leave();
+});
+
+test('a refused file is registered with its reason, and a moved one keeps its books', async () => {
+  const database = await server.createDatabase();
+  const { sink, books } = await openSink(database);
+  const file = testFile();
+  await books.end({ info: file, stamp: { ...file.stamp, size: 17 }, blankLines: 0 }, 'refused', 'no header');
+  await books.moved({
+    ...file,
+    name: 'new.csv',
+    nameBytes: Buffer.from('new.csv'),
+    stamp: { ...file.stamp, dev: 99n },
+  });
+  const [known] = await books.find([{ nameBytes: Buffer.from('new.csv'), ino: 0n }]);
+  assert.deepEqual(
+    [known?.info.id, known?.info.stamp.dev, known?.state, known?.reason, known?.ended?.size],
+    [file.id, 99n, 'refused', 'no header', 17],
+  );
+  await sink.leave();
+});
