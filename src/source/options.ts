@@ -2,7 +2,7 @@
 // inside the folder it is filled from.
 
 import { constants } from 'node:fs';
-import { access, realpath, stat } from 'node:fs/promises';
+import { access, mkdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, relative, sep } from 'node:path';
 
 import type { Dialect } from '../core/slice.ts';
@@ -113,6 +113,7 @@ async function judgeArchive(input: string, archiveDirectory: string | null): Pro
       wayOut: 'Name one outside the input folder.',
     });
   }
+  await makeFolder(archiveDirectory);
   const archive = await judgeFolder(archiveDirectory, 'archive folder', constants.W_OK | constants.X_OK);
   const way = relative(input, archive);
   const outside = way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way);
@@ -120,4 +121,16 @@ async function judgeArchive(input: string, archiveDirectory: string | null): Pro
   throw new MillraceError('input', `the archive folder ${archiveDirectory} lies inside the input folder`, {
     wayOut: 'Archived files would be found and read again. Name a folder outside it.',
   });
+}
+
+/** As `mkdir -p`; for us alone, since it holds what others may not have been meant to read. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new MillraceError('input', `the archive folder ${path} cannot be made (${codeOf(error)})`, {
+      wayOut: 'Make it, or name another one.',
+      cause: error,
+    });
+  }
 }
