@@ -1,12 +1,11 @@
 // What a command gets from the program and gives back. The types only; commands do not touch `process` themselves, so that a
 // test can run one with streams, an environment and a signal of its own.
 
-import type { ExitCode } from '../errors.ts';
-
 /** A stream for text; a terminal says its width. */
 export type Output = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
 export type Input = NodeJS.ReadableStream & { readonly isTTY?: boolean };
 
+/** A command is `(options, io) => Promise<ExitCode>`; it throws MillraceError for what a person must mend, anything else is a bug. */
 export interface CommandIo {
   readonly stdin: Input;
   /** Results only: what a program may read. */
@@ -19,6 +18,3 @@ export interface CommandIo {
   /** Somebody can be asked: standard input and standard error are terminals. */
   readonly interactive: boolean;
 }
-
-/** A command; it throws MillraceError for what a person must mend, and anything else is a bug. */
-export type Command<Options> = (options: Options, io: CommandIo) => Promise<ExitCode>;

@@ -159,9 +159,7 @@ describe('progress', () => {
     let now = 0;
     const meters = createMeters({ rejectsShown: 1, now: () => now });
     now = 2_000;
-    meters.settled(
-      ...settledChunk({ name: 'a', inserted: 2_990, duplicates: 8, rejected: 2, seenMs: 0 }),
-    );
+    meters.settled(...settledChunk({ name: 'a', inserted: 2_990, duplicates: 8, rejected: 2, seenMs: 0 }));
     const files = { filesDone: 1, filesWaiting: 2, filesRefused: 1, bytesWaiting: 10 * 2 ** 20 };
     const line = progressLine(meters.snapshot(), files, { rows: 2_000, bytes: 2 ** 20 }, 200);
     assert.equal(

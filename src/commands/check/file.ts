@@ -15,7 +15,7 @@ import type { Pool } from '../../pool.ts';
 import type { Counts, RejectSample } from '../../telemetry/meters.ts';
 
 /** At most so many rejects are listed in all; the rest is counted. */
-export const REJECTS_LISTED_MAX = 10_000;
+const REJECTS_LISTED_MAX = 10_000;
 
 export interface CheckedFile extends Counts {
   readonly name: string;
