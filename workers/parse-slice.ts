@@ -4,7 +4,6 @@
 import { hash as digest } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Header, HeaderResult } from '../src/core/header.ts';
-import { readHeader } from '../src/core/header.ts';
 import type { Path, Range, RangeStop } from '../src/core/range.ts';
 import { createRange, finishEndless, parseRecords } from '../src/core/range.ts';
 import { CR, LF } from '../src/core/record.ts';
@@ -12,8 +11,8 @@ import { finishRejects } from '../src/core/reject-list.ts';
 import type { RowBuffer } from '../src/core/row-buffer.ts';
 import { truncateRows } from '../src/core/row-buffer.ts';
 import { createRowEncoder } from '../src/core/row-encoder.ts';
-import type { GenerationId, Head, ParsedSlice, ParseTask, SliceTask } from '../src/core/slice.ts';
-import { HEAD_BYTES_MAX, RECORD_BYTES_MAX } from '../src/core/slice.ts';
+import type { Head, ParsedSlice, ParseTask, SliceTask } from '../src/core/slice.ts';
+import { HEAD_BYTES_MAX } from '../src/core/slice.ts';
 import type { TableDefinition } from '../src/schema/table.ts';
 import type { SliceFile, Window } from './slice-file.ts';
 import {
@@ -26,14 +25,11 @@ import {
   stampSliceFile,
   Unreadable,
 } from './slice-file.ts';
+import { firstHeader, laterHeader } from './slice-header.ts';
 
 /** How far a worker reads on for a record that is cut off: first this much, then twice as much each time. */
 const READ_ON_BYTES_FIRST = 64 * 1024;
 const READ_ON_BYTES_MAX = 1024 * 1024;
-
-/** Headers of the files that are being read in several slices; there are never many of them. */
-const HEADERS_MAX = 64;
-const headers = new Map<GenerationId, Header>();
 
 /** What all slices of a task share. */
 export interface ParseContext {
@@ -69,10 +65,10 @@ function parseOpenSlice(context: ParseContext, slice: SliceTask, file: SliceFile
   const newline = context.task.dialect.newline === 'cr' ? CR : LF;
   const isExact = slice.exact || slice.start === 0;
   const end = Math.min(slice.end, slice.limit);
-  const found = slice.start === 0 ? null : laterHeader(context, slice, file, newline);
+  const found = slice.start === 0 ? null : laterHeader(context.table, slice, file, newline);
   if (found !== null && found.kind !== 'header') return withoutHeader(slice, found);
   const window = openWindow(file, isExact ? slice.start : slice.start - 1, end, slice.limit);
-  const result = found ?? firstHeader(context, slice, window, newline);
+  const result = found ?? firstHeader(context.table, slice, window, newline);
   if (result.kind === 'none') return blankFile(context, window, result.lines);
   if (result.kind !== 'header') return withoutHeader(slice, result);
   const { header } = result;
@@ -199,52 +195,6 @@ function skipHeader(range: Range, header: Header): void {
   range.cleanUntil = header.end;
   range.line = header.lines;
   range.blankLines = header.blankLines;
-}
-
-/** The header of a slice that begins the file: within its own bytes, reading on where they are too few. */
-function firstHeader(context: ParseContext, slice: SliceTask, window: Window, newline: number): HeaderResult {
-  const result = headerOfWindow(context, slice, window, newline);
-  if (result.kind === 'header' && slice.end < slice.limit) remember(slice.generation, result.header);
-  return result;
-}
-
-/** The header of a slice further on: from memory, or read from the beginning of the file. */
-function laterHeader(
-  context: ParseContext,
-  slice: SliceTask,
-  file: SliceFile,
-  newline: number,
-): HeaderResult {
-  const known = headers.get(slice.generation);
-  if (known !== undefined) {
-    headers.delete(slice.generation);
-    headers.set(slice.generation, known);
-    return { kind: 'header', header: known };
-  }
-  const window = openWindow(file, 0, Math.min(READ_ON_BYTES_FIRST, slice.limit), slice.limit);
-  const result = headerOfWindow(context, slice, window, newline);
-  if (result.kind === 'header') remember(slice.generation, result.header);
-  return result;
-}
-
-function headerOfWindow(
-  context: ParseContext,
-  slice: SliceTask,
-  window: Window,
-  newline: number,
-): HeaderResult {
-  for (;;) {
-    const isEnd = reachesLimit(window);
-    const result = readHeader(window.bytes, slice.final && isEnd, context.table, newline);
-    if (result.kind !== 'incomplete' || isEnd) return result;
-    extendWindow(window, Math.max(READ_ON_BYTES_FIRST, Math.min(window.bytes.length, RECORD_BYTES_MAX)));
-  }
-}
-
-/** Only complete headers are remembered: an incomplete one may still change. */
-function remember(generation: GenerationId, header: Header): void {
-  headers.set(generation, header);
-  if (headers.size > HEADERS_MAX) headers.delete(headers.keys().next().value!);
 }
 
 function withoutHeader(slice: SliceTask, result: Exclude<HeaderResult, { kind: 'header' }>): ParsedSlice {

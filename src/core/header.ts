@@ -3,6 +3,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { TableDefinition } from '../schema/table.ts';
+import { foreignFormat } from './foreign.ts';
 import { createSplitter, scanRecord } from './record.ts';
 import type { FileFault } from './slice.ts';
 import { RECORD_BYTES_MAX } from './slice.ts';
@@ -47,8 +48,8 @@ export function readHeader(
   table: TableDefinition,
   newline: number,
 ): HeaderResult {
-  const magic = foreignFormat(bytes);
-  if (magic !== null) return magic;
+  const foreign = foreignFormat(bytes);
+  if (foreign !== null) return refused(foreign.code, foreign.reason);
   const lead = skipBlankLines(bytes, final, newline);
   if (lead.position >= bytes.length) {
     if (bytes.length > RECORD_BYTES_MAX) return tooLarge();
@@ -252,27 +253,4 @@ function skipBlankLines(bytes: Buffer, final: boolean, newline: number): { posit
     lines += 1;
   }
   return position > RECORD_BYTES_MAX ? { position: bytes.length, lines } : { position, lines };
-}
-
-/** Magic numbers at offset 0, with what they mean. Longer ones first: UTF-32 LE begins like UTF-16 LE. */
-const FOREIGN: readonly (readonly [FileFault, string, readonly number[]])[] = [
-  ['compressed', 'gzip', [0x1f, 0x8b]],
-  ['compressed', 'zip', [0x50, 0x4b, 0x03, 0x04]],
-  ['compressed', 'zip', [0x50, 0x4b, 0x05, 0x06]],
-  ['compressed', 'xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
-  ['compressed', 'zstd', [0x28, 0xb5, 0x2f, 0xfd]],
-  ['compressed', 'bzip2', [0x42, 0x5a, 0x68, 0x39, 0x31, 0x41, 0x59]],
-  ['wrong_encoding', 'UTF-32', [0xff, 0xfe, 0x00, 0x00]],
-  ['wrong_encoding', 'UTF-32', [0x00, 0x00, 0xfe, 0xff]],
-  ['wrong_encoding', 'UTF-16', [0xff, 0xfe]],
-  ['wrong_encoding', 'UTF-16', [0xfe, 0xff]],
-];
-
-function foreignFormat(bytes: Buffer): HeaderResult | null {
-  const match = FOREIGN.find(([, , magic]) => magic.every((byte, index) => bytes[index] === byte));
-  if (match === undefined) return null;
-  const [code, name] = match;
-  return code === 'compressed'
-    ? refused(code, `the file is compressed (${name}); unpack it and deliver the CSV itself`)
-    : notUtf8(`it begins with the mark of ${name}; save the file as UTF-8`);
 }

@@ -3,6 +3,8 @@
 
 import type { StructuralFault } from './reject.ts';
 import { RECORD_BYTES_MAX } from './slice.ts';
+import type { Trace } from './trace.ts';
+import { createTrace, knows, note, restart, stopTrace } from './trace.ts';
 
 export const LF = 0x0a;
 export const CR = 0x0d;
@@ -22,21 +24,6 @@ const UNQUOTED = 1;
 const QUOTED = 2;
 /** Behind a closing quote. */
 const CLOSED = 3;
-
-/**
- * What the last record of several lines looked like: the positions of its line ends inside quotes, the number of fields begun by
- * then, and where scanning stopped. A malformed record gives back all its lines but the first; when the scan of a later line is
- * inside quotes at one of these line ends, it must go the same way, and jumps. Without this, lines such as `a",b"x,"c` under a header
- * of 100,000 columns are read again for each line.
- */
-interface Trace {
-  readonly newlines: number[];
-  readonly fields: number[];
-  at: number;
-  end: number;
-  endState: number;
-  endFields: number;
-}
 
 /** Where a scan stands. */
 interface Cursor {
@@ -101,7 +88,7 @@ export function createSplitter(delimiter: number, newline: number, fields: numbe
       bias: 0,
       counted: 0,
     },
-    trace: { newlines: [], fields: [], at: 0, end: 0, endState: QUOTED, endFields: 0 },
+    trace: createTrace(),
   };
 }
 
@@ -117,7 +104,7 @@ export function scanRecord(splitter: Splitter, bytes: Buffer, from: number, fina
   startAt(cursor, from);
   const verdict = run(splitter, bytes, stop);
   splitter.examined += cursor.position - cursor.counted;
-  if (cursor.isTracing) remember(trace, cursor);
+  if (cursor.isTracing) stopTrace(trace, cursor.position, cursor.state, cursor.fields + cursor.bias);
 
   let lineEnd = cursor.position;
   if (verdict === 'cut') {
@@ -284,29 +271,4 @@ function faultOfLine(
 /** One CR directly before a line end, or before the end of the file, is no data. */
 function withoutReturn(bytes: Buffer, from: number, end: number, newline: number): number {
   return newline === LF && end > from && bytes[end - 1] === CR ? end - 1 : end;
-}
-
-/** Whether the trace passed this line end inside quotes; if so, `trace.at` is its index. */
-function knows(trace: Trace, position: number): boolean {
-  const { newlines } = trace;
-  while (trace.at < newlines.length && newlines[trace.at]! < position) trace.at += 1;
-  return newlines[trace.at] === position;
-}
-
-function restart(trace: Trace, position: number, fields: number): void {
-  trace.newlines.length = 0;
-  trace.fields.length = 0;
-  trace.at = 0;
-  note(trace, position, fields);
-}
-
-function note(trace: Trace, position: number, fields: number): void {
-  trace.newlines.push(position);
-  trace.fields.push(fields);
-}
-
-function remember(trace: Trace, cursor: Cursor): void {
-  trace.end = cursor.position;
-  trace.endState = cursor.state;
-  trace.endFields = cursor.fields + cursor.bias;
 }
