@@ -10,7 +10,7 @@ import { combine } from '../../src/core/crc32.ts';
 
 test('combining the CRCs of two parts gives the CRC of the whole', () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 3000 }), fc.nat(3000), (bytes, cut) => {
+    fc.property(fc.uint8Array({ maxLength: 3000, size: 'max' }), fc.nat(3000), (bytes, cut) => {
       const at = Math.min(cut, bytes.length);
       const whole = combine(crc32(bytes.subarray(0, at)), crc32(bytes.subarray(at)), bytes.length - at);
       assert.equal(whole, crc32(bytes));

@@ -112,8 +112,8 @@ function assertJoined(reading: Reading, text: string, end: number): void {
 }
 
 const letters = fc.constantFrom('a', 'b', ',', '\n', '"');
-const texts = fc.array(letters, { maxLength: 300 }).map((list) => list.join(''));
-const choices = fc.array(fc.nat(1000), { minLength: 1, maxLength: 50 });
+const texts = fc.array(letters, { maxLength: 300, size: 'max' }).map((list) => list.join(''));
+const choices = fc.array(fc.nat(1000), { minLength: 1, maxLength: 50, size: 'max' });
 
 test('any file, cut anywhere, answered in any order, is read whole and once', () => {
   fc.assert(
