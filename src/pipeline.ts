@@ -14,11 +14,12 @@ import type { Source, SourceTask, Verdict } from './source/source.ts';
 
 /** What the road reports as it goes; all times in milliseconds of the monotonic clock. */
 export interface RoadMeters {
-  parsed(bytes: number, parseMs: number, queueMs: number): void;
-  judged(ms: number): void;
-  written(batch: Batch, ms: number): void;
+  /** Time that a slice, chunk or batch spent in a room. */
+  room(name: 'find' | 'dispatch' | 'parse' | 'dedup' | 'batch' | 'write' | 'settle', ms: number): void;
+  parsed(bytes: number, parseMs: number): void;
+  written(batch: Batch): void;
   settled(chunk: SettledChunk): void;
-  parked(reason: string): void;
+  parked(reason: string, name: string | null): void;
   restarted(reason: string): void;
 }
 
@@ -70,7 +71,9 @@ class Flow {
   readonly #over = new AbortController();
   readonly #abort: AbortSignal;
   readonly #parsing = new Set<Promise<void>>();
-  readonly #tasks = new Map<JudgedChunk, SourceTask>();
+  readonly #dispatchedMs = new Map<SourceTask, number>();
+  /** Chunks between dedup and the end of their transaction. */
+  readonly #judged = new Map<JudgedChunk, { task: SourceTask; atMs: number }>();
   readonly #chunkBell = new Bell();
   #fed = false;
   #restart: string | null = null;
@@ -115,6 +118,7 @@ class Flow {
   }
 
   #dispatch(task: SourceTask): void {
+    this.#dispatchedMs.set(task, performance.now());
     const parsing = this.#guard(this.#parse(task)).finally(() => this.#parsing.delete(parsing));
     this.#parsing.add(parsing);
   }
@@ -122,11 +126,11 @@ class Flow {
   /** Room 3: bytes become a chunk in a worker; the source proves that its slices join those before them. */
   async #parse(task: SourceTask): Promise<void> {
     const { source, pool, meters } = this.#rooms;
-    const dispatched = performance.now();
     const parsed = await pool.parse(task.parse).catch((error: unknown) => ({ failed: String(error) }));
     if (this.#abort.aborted) return;
     if ('failed' in parsed) return this.#follow(source.fail(task, parsed.failed));
-    meters.parsed(parsed.bytesRead, parsed.parseMs, performance.now() - dispatched - parsed.parseMs);
+    meters.parsed(parsed.bytesRead, parsed.parseMs);
+    meters.room('dispatch', performance.now() - (this.#dispatchedMs.get(task) ?? 0) - parsed.parseMs);
     this.#follow(source.accept(task, parsed));
   }
 
@@ -137,6 +141,7 @@ class Flow {
           this.#judge(verdict);
           break;
         case 'again':
+          this.#dispatchedMs.delete(verdict.task);
           this.#slots.swap(verdict.task, verdict.next);
           this.#dispatch(verdict.next);
           break;
@@ -151,10 +156,14 @@ class Flow {
 
   /** Rooms 4 and 5: memory says what is new; the chunk waits for a lane. */
   #judge({ task, chunk }: Extract<Verdict, { kind: 'accepted' }>): void {
-    const began = performance.now();
-    const judged = this.#rooms.dedup.judge(chunk, this.#forget);
-    this.#rooms.meters.judged(performance.now() - began);
-    this.#tasks.set(judged, task);
+    const { dedup, meters } = this.#rooms;
+    const foundMs = Math.min(...chunk.slices.map((slice) => slice.seenMs));
+    meters.room('find', (this.#dispatchedMs.get(task) ?? foundMs) - foundMs);
+    const beganMs = performance.now();
+    const judged = dedup.judge(chunk, this.#forget);
+    const atMs = performance.now();
+    meters.room('dedup', atMs - beganMs);
+    this.#judged.set(judged, { task, atMs });
     this.#queue.put(judged);
     this.#chunkBell.ring();
   }
@@ -169,12 +178,16 @@ class Flow {
         await this.#chunkBell.wait();
         continue;
       }
-      const began = performance.now();
+      const beganMs = performance.now();
+      for (const chunk of batch.chunks)
+        meters.room('batch', beganMs - (this.#judged.get(chunk)?.atMs ?? beganMs));
       const result = await sink.write(lane, batch, this.#abort);
-      meters.written(batch, performance.now() - began);
+      const writtenMs = performance.now();
+      meters.room('write', writtenMs - beganMs);
       this.#settle(batch, result);
+      meters.room('settle', performance.now() - writtenMs);
     }
-    if (this.#fed && this.#tasks.size === 0) this.#over.abort();
+    if (this.#fed && this.#judged.size === 0) this.#over.abort();
   }
 
   /** Room 7: only positions come back. */
@@ -183,7 +196,8 @@ class Flow {
       case 'committed':
         if (result.violated) this.#rooms.dedup.suspect(batch.chunks);
         for (const settled of result.settled) this.#settleChunk(settled);
-        this.#park(result);
+        this.#rooms.meters.written(batch);
+        this.#park(batch, result);
         break;
       case 'restart':
         this.#restart = result.reason;
@@ -205,12 +219,13 @@ class Flow {
   }
 
   /** The chunks of a parked file leave the queue; their other files are read again. */
-  #park({ parked, returned }: Committed): void {
+  #park(batch: Batch, { parked, returned }: Committed): void {
     const { source, meters } = this.#rooms;
     const generations = new Set(parked.map((file) => file.generation));
     for (const { generation, reason } of parked) {
       source.park(generation, reason);
-      meters.parked(reason);
+      const slice = batch.chunks.flatMap((chunk) => chunk.slices).find(({ file }) => file.id === generation);
+      meters.parked(reason, slice?.file.name ?? null);
     }
     const queued = this.#queue.remove((chunk) =>
       chunk.slices.some((slice) => generations.has(slice.file.id)),
@@ -222,13 +237,14 @@ class Flow {
   }
 
   #finishChunk(chunk: JudgedChunk): void {
-    const task = this.#tasks.get(chunk);
-    this.#tasks.delete(chunk);
+    const task = this.#judged.get(chunk)?.task;
+    this.#judged.delete(chunk);
     if (task !== undefined) this.#release(task);
   }
 
   #release(task: SourceTask): void {
     this.#slots.release(task);
+    this.#dispatchedMs.delete(task);
     this.#rooms.source.bell.ring();
   }
 

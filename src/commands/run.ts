@@ -39,6 +39,9 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
   });
   const meters = createMeters({ rejectsShown: options.rejectsShown });
   const ending = new GracefulEnding(io.signal);
+  io.signal.addEventListener('abort', () =>
+    log.info('finishing what is in flight; a second Ctrl-C ends at once'),
+  );
   await using closing = new AsyncDisposableStack();
 
   const source = await openSource(options, meters, log);
@@ -121,14 +124,14 @@ function sinkEvents(meters: Meters, log: Logger, ending: GracefulEnding): SinkEv
 
 function roadMeters(meters: Meters): RoadMeters {
   return {
-    parsed: (bytes, parseMs, queueMs) => meters.parsed(bytes, parseMs, queueMs),
-    judged: (ms) => meters.judged(ms),
-    written: (batch, ms) => meters.written(batch, ms),
+    room: (name, ms) => meters.room(name, ms),
+    parsed: (bytes, parseMs) => meters.parsed(bytes, parseMs),
+    written: (batch) => meters.written(batch),
     settled: (settled) => {
       meters.settled(settled.chunk, settled.slices);
       countRefusedRows(settled, meters);
     },
-    parked: (reason) => meters.parked(reason),
+    parked: (reason, name) => meters.parked(reason, name),
     restarted: (reason) => meters.restarted(reason),
   };
 }

@@ -89,9 +89,8 @@ type Changing<T> = { -readonly [K in keyof T]: T[K] };
 export interface Meters {
   /** Time spent in a room, in ms. */
   room(name: Room, ms: number): void;
-  parsed(bytes: number, parseMs: number, queueMs: number): void;
-  judged(ms: number): void;
-  written(batch: Batch, ms: number): void;
+  parsed(bytes: number, parseMs: number): void;
+  written(batch: Batch): void;
   /** A chunk is known to be committed: `slices[i]` belongs to `chunk.slices[i]`. */
   settled(chunk: JudgedChunk, slices: readonly CommittedSlice[]): void;
   /** From arrival to commit, for `records` records. `settled` calls it. */
@@ -151,20 +150,14 @@ class RunMeters implements Meters {
     this.#rooms[name].record(ms);
   }
 
-  parsed(bytes: number, parseMs: number, queueMs: number): void {
+  parsed(bytes: number, parseMs: number): void {
     this.#parse.bytes += bytes;
     this.#parse.ms += parseMs;
     this.room('parse', parseMs);
-    this.room('dispatch', queueMs);
   }
 
-  judged(ms: number): void {
-    this.room('dedup', ms);
-  }
-
-  written(_batch: Batch, ms: number): void {
+  written(_batch: Batch): void {
     this.#batches += 1;
-    this.room('write', ms);
   }
 
   settled(chunk: JudgedChunk, slices: readonly CommittedSlice[]): void {

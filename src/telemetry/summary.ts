@@ -1,6 +1,7 @@
 // The table that a run ends with, and the one object that `--json` prints: what became of every record, per file or in all, and
 // the first records that were refused, in the user's coordinates.
 
+import { ROOMS } from './meters.ts';
 import type { Counts, FileAccount, RejectSample, Snapshot, TroubleList } from './meters.ts';
 import { count, counted, printable, tableText, timeText } from './text.ts';
 
@@ -35,7 +36,7 @@ export function summaryText(snapshot: Snapshot, files: number): string {
   const sections = [tableSection(snapshot, files)];
   if (latency.count > 0)
     sections.push(
-      `from arrival to commit: p50 ${timeText(latency.p50)}, p90 ${timeText(latency.p90)}, p99 ${timeText(latency.p99)}, at most ${timeText(latency.max)}`,
+      `from arrival to commit: p50 ${timeText(latency.p50)}, p90 ${timeText(latency.p90)}, p99 ${timeText(latency.p99)}, at most ${timeText(latency.max)}${roomsLine(snapshot)}`,
     );
   if (snapshot.counts.rejected > 0) sections.push(rejectSection(snapshot));
   for (const [word, list] of [
@@ -45,6 +46,14 @@ export function summaryText(snapshot: Snapshot, files: number): string {
     if (list.count > 0) sections.push(troubleSection(word, list));
   sections.push(...incidents(snapshot));
   return `${sections.join('\n\n')}\n`;
+}
+
+/** Where the time goes, room by room: median and 99th percentile of a slice, chunk or batch. */
+function roomsLine({ rooms }: Snapshot): string {
+  const each = ROOMS.filter((name) => rooms[name].count > 0).map(
+    (name) => `${name} ${timeText(rooms[name].p50)}/${timeText(rooms[name].p99)}`,
+  );
+  return each.length === 0 ? '' : `\ntime in each room (p50/p99): ${each.join(', ')}`;
 }
 
 function tableSection(snapshot: Snapshot, files: number): string {

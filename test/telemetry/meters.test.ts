@@ -144,10 +144,9 @@ describe('meters', () => {
 
   test('every room has its histogram', () => {
     const meters = createMeters({ rejectsShown: 1 });
-    meters.parsed(1000, 20, 3);
-    meters.judged(1);
-    meters.written({ number: 1, chunks: [], allUnsure: false }, 7);
-    meters.room('find', 2);
+    meters.parsed(1000, 20);
+    meters.written({ number: 1, chunks: [], allUnsure: false });
+    for (const name of ['find', 'dispatch', 'dedup', 'write'] as const) meters.room(name, 2);
     const { rooms, parse, batches } = meters.snapshot();
     assert.deepEqual(
       Object.entries(rooms).map(([name, { count }]) => [name, count]),
