@@ -31,8 +31,10 @@ import {
   parseWhole,
   run,
   sliceOf,
+  smallTable,
   withFile,
 } from '../support/parse-harness.ts';
+import { defineTable } from '../../src/schema/table.ts';
 
 const letters = (number: number): string =>
   number.toString(26).replace(/./g, (digit) => String.fromCharCode(97 + Number.parseInt(digit, 26)));
@@ -156,6 +158,30 @@ test('a file cut into slices at every byte of its quoted newlines, CRLFs, BOM an
   });
 });
 
+test('a guess that falls on a record start is right at once', () => {
+  withText('k,t\na,b\nc,d\n', (file) => {
+    for (const [start, found] of [
+      [4, 4],
+      [5, 8],
+      [8, 8],
+      [9, 12],
+    ] as const) {
+      const slice = expectParsed(run([sliceOf(file, { start, exact: false })]).slices[0]);
+      assert.equal(slice.start, found, `a guess at ${start}`);
+    }
+    const inside = expectParsed(run([sliceOf(file, { start: 5, end: 7, exact: false })]).slices[0]);
+    assert.deepEqual([inside.start, inside.end, inside.records], [7, 7, 0]);
+  });
+});
+
+test('blank lines are blank under a header of one column, too', () => {
+  const table = defineTable({ ...smallTable, columns: smallTable.columns.slice(0, 1) });
+  for (const path of ['bytes', 'papaparse'] as const) {
+    const flat = parseWhole(Buffer.from('k\na\n\nb\n\r\nc\n'), { table, path });
+    assert.deepEqual([flat.rows.length, flat.rejected, flat.blankLines], [3, 0, 2]);
+  }
+});
+
 test('CRC and head are those of the bytes', () => {
   const text = `k,t,n\n${lines(12_000)}`;
   withText(text, (file) => {
@@ -242,7 +268,8 @@ test('what is no regular file, or is not there, is unreadable and holds nothing 
 test('a file that ends before its limit is unreadable, and leaves no rows behind', () => {
   withText('k,t\na,b\nc,d\n', (file) =>
     withText('k,t\nb,b\n', (other) => {
-      const shrunk = sliceOf(file, { limit: 100, end: 100 });
+      // Its first row is taken before the end of the file is met.
+      const shrunk = sliceOf(file, { limit: 100, end: 9 });
       const growing = sliceOf(file, { limit: 100, end: 8 });
       const chunk = run([shrunk, growing, sliceOf(other)]);
       assert.deepEqual(chunk.slices[0], { kind: 'unreadable', code: 'SHRUNK' });
