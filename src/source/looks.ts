@@ -42,11 +42,19 @@ export function meet(desk: Desk, entry: Entry, lookNumber: number): SourceFile |
     rename(desk, known, entry, key);
   }
   takeName(desk, known);
-  if (known.phase.kind === 'waiting' || (moved && known.phase.kind === 'resting')) retryNow(desk, known);
+  if (isWorthATry(known, moved)) retryNow(desk, known);
   applyLook(desk, known, stamp, lookNumber);
   // A rename that left no trace in its times.
   if (moved && known.nameIsNew && isReadable(known)) compareFirst(desk, known, 'all');
   return null;
+}
+
+/** A file that may not be read is opened for a moment first: back and forth with each scan, it would keep --once from ending. */
+function isWorthATry(file: SourceFile, moved: boolean): boolean {
+  if (file.phase.kind === 'resting') return moved;
+  if (file.phase.kind !== 'waiting') return false;
+  const always = (): boolean => true;
+  return withFileSync(file.path, always, always) === true;
 }
 
 function isReadable(file: SourceFile): boolean {
