@@ -31,7 +31,7 @@ export interface Sealed {
 export type Compared = 'same' | 'other' | 'gone';
 
 /** The ranges that a comparison of the ends reads: the newest head of the contiguous prefix, and the last range. */
-export function endsOf(ranges: readonly Sealed[]): {
+function endsOf(ranges: readonly Sealed[]): {
   readonly head: Head | null;
   readonly last: Sealed | null;
 } {

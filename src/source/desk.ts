@@ -106,7 +106,7 @@ function isAtRest(file: SourceFile): boolean {
 }
 
 /** Files with an open descriptor stay among the large ones until they are wholly committed. */
-export function queueFor(desk: Desk, file: SourceFile, bytes: number): ReadyFiles {
+function queueFor(desk: Desk, file: SourceFile, bytes: number): ReadyFiles {
   return file.handle !== null || bytes >= desk.settings.sliceBytes ? desk.large : desk.small;
 }
 
@@ -115,7 +115,7 @@ export function voidFlights(desk: Desk, file: SourceFile): void {
   for (const cut of voidAll(file.reading)) retire(desk, cut);
 }
 
-export function retire(desk: Desk, cut: Cut): void {
+function retire(desk: Desk, cut: Cut): void {
   const landed = desk.landed.get(cut);
   if (landed === undefined) return;
   desk.landed.delete(cut);

@@ -101,7 +101,7 @@ export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowM
 }
 
 /** A content of its own, with an id that nobody chose before. */
-export function newInfo(nameBytes: Buffer, stamp: FileStamp, replaces: GenerationId | null): GenerationInfo {
+function newInfo(nameBytes: Buffer, stamp: FileStamp, replaces: GenerationId | null): GenerationInfo {
   // Random by construction: the brand is given here and when the books are read.
   const id = randomUUID() as GenerationId;
   return { id, name: printableName(nameBytes), nameBytes, stamp, replaces };

@@ -119,7 +119,7 @@ export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): v
 }
 
 /** Not in the folder any more. With an open descriptor the rest of it can still be read; nothing of it is lost then. */
-export function vanish(desk: Desk, file: SourceFile): void {
+function vanish(desk: Desk, file: SourceFile): void {
   const unread = !isCommitted(file.reading, file.stamp.size);
   const { kind } = file.phase;
   const readable = kind === 'reading' || kind === 'comparing' || kind === 'resting';
