@@ -331,6 +331,20 @@ test('a line far over 1 MiB is refused by its first bytes, and reading goes on b
   }
 });
 
+test('the CR before the end of a line far over 1 MiB is no data, wherever a block of reading ends', () => {
+  const blockStarts = [2_031_636, 2_031_636 + 1024 * 1024]; // of reading on from a window that begins with 20 bytes
+  for (const lineEnd of blockStarts.flatMap((start) => [start - 1, start, start + 1]))
+    for (const after of ['\n', '']) {
+      const text = `k,t\na,b\n${'y'.repeat(lineEnd - 9)}\r${after}`;
+      withText(text, (file) => {
+        const [slice] = run([sliceOf(file, { end: 20 })]).slices;
+        const [reject] = expectParsed(slice).rejects;
+        assert.deepEqual([reject!.code, reject!.rawLength], ['record_too_large', lineEnd - 9]);
+        assert.equal(expectParsed(slice).end, text.length);
+      });
+    }
+});
+
 test('a line over 1 MiB of a growing file waits for its end', () => {
   withText(`k,t\na,b\n${'y'.repeat(3 * RECORD_BYTES_MAX)}`, (file) => {
     const slice = expectParsed(run([sliceOf(file, { end: 100, final: false })]).slices[0]);
