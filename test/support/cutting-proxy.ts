@@ -7,20 +7,30 @@ export interface CuttingProxy {
   readonly port: number;
   /** What happens to the next COMMIT: cut before the server hears it, or after it answered and before the client hears that. */
   cutNextCommit(side: 'before' | 'after'): void;
+  /** From now on the connections that are open carry nothing any more, and nobody is told. */
+  swallow(): void;
   /** How many cuts were made; a test that saw none has proved nothing. */
   readonly cuts: number;
   close(): Promise<void>;
 }
 
-const COMMIT = Buffer.from('COMMIT');
+/** A simple query (type, length, text) that begins with COMMIT; `ON COMMIT` elsewhere is none. */
+function isCommit(message: Buffer): boolean {
+  return message[0] === 0x51 && message.toString('latin1', 5, 11) === 'COMMIT';
+}
 
 export async function startCuttingProxy(serverPort: number): Promise<CuttingProxy> {
   let armed: 'before' | 'after' | null = null;
   let cuts = 0;
   const sockets = new Set<net.Socket>();
+  const muffles = new Set<() => void>();
   const server = net.createServer((client) => {
     const upstream = net.connect(serverPort, '127.0.0.1');
     let muted = false;
+    let swallowed = false;
+    muffles.add(() => {
+      swallowed = true;
+    });
     const cut = (): void => {
       cuts += 1;
       client.destroy();
@@ -31,11 +41,12 @@ export async function startCuttingProxy(serverPort: number): Promise<CuttingProx
       [upstream, client],
     ] as const) {
       sockets.add(socket);
-      socket.on('error', () => other.destroy());
-      socket.on('close', () => other.destroy());
+      socket.on('error', () => swallowed || other.destroy());
+      socket.on('close', () => swallowed || other.destroy());
     }
     client.on('data', (data) => {
-      if (armed !== null && data.includes(COMMIT)) {
+      if (swallowed) return;
+      if (armed !== null && isCommit(data)) {
         const side = armed;
         armed = null;
         if (side === 'before') return cut();
@@ -43,7 +54,10 @@ export async function startCuttingProxy(serverPort: number): Promise<CuttingProx
       }
       upstream.write(data);
     });
-    upstream.on('data', (data) => (muted ? cut() : client.write(data)));
+    upstream.on('data', (data) => {
+      if (muted) cut();
+      else if (!swallowed) client.write(data);
+    });
   });
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
@@ -52,6 +66,9 @@ export async function startCuttingProxy(serverPort: number): Promise<CuttingProx
     port: (server.address() as AddressInfo).port,
     cutNextCommit: (side) => {
       armed = side;
+    },
+    swallow: () => {
+      for (const muffle of muffles) muffle();
     },
     get cuts() {
       return cuts;

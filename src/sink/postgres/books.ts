@@ -6,7 +6,7 @@ import { BooksClosed } from '../../core/books.ts';
 import type { GenerationId, GenerationInfo } from '../../core/slice.ts';
 import { registerQuery } from './checkpoint.ts';
 import type { Slot, Waits } from './connector.ts';
-import { drop, sessionOf, untilDone } from './connector.ts';
+import { drop, sessionOf, untilDone, withDeadline } from './connector.ts';
 import { RestartNeeded, during } from './fault.ts';
 import { beginFenced } from './fence.ts';
 import { findGenerations } from './find.ts';
@@ -27,6 +27,9 @@ export interface BooksTools {
   /** Fires when the sink leaves. */
   readonly closing: AbortSignal;
 }
+
+/** Far longer than any takes; the books are also the watch's connection. */
+const CONVERSATION_MS_MAX = 60_000;
 
 /** Even under asynchronous commit: once this is on disk, so is everything committed before. */
 const FLUSHED = 'SET LOCAL synchronous_commit = on;';
@@ -132,7 +135,8 @@ export class PostgresBooks implements Books {
   async #once<T>(work: (session: Session) => Promise<T>): Promise<{ result: T }> {
     const { slot, setup, standing, onEnd } = this.#tools;
     try {
-      return { result: await work(await sessionOf(slot, setup, standing, onEnd)) };
+      const session = await sessionOf(slot, setup, standing, onEnd);
+      return await withDeadline(session, CONVERSATION_MS_MAX, async () => ({ result: await work(session) }));
     } catch (error) {
       drop(slot);
       throw error;

@@ -111,3 +111,16 @@ export async function untilDone<T>(
 export function reasonOf(fault: StepFault, describe: string): string {
   return `${describe} cannot take data just now (${fault.fault.sqlstate}): ${(fault.cause as Error).message}`;
 }
+
+/**
+ * Cuts the connection off when `work` takes longer: a network that swallows everything gives no error for a quarter of an hour. Only for
+ * conversations that are short and may be repeated; a batch may wait for a lock as long as it likes.
+ */
+export async function withDeadline<T>(session: Session, ms: number, work: () => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => destroy(session.client), ms);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -80,7 +80,7 @@ export function stopped(fault: StepFault, describe: string): MillraceError {
 
 function wayOutOf(sqlstate: string): string {
   if (sqlstate === '42501') return 'grant the missing right to the user of the connection, then start again';
-  if (sqlstate === '26000' || sqlstate === '42P01')
+  if (['26000', '42P01', '42P05', '42P07'].includes(sqlstate))
     return 'was a table dropped? behind a pooler, Millrace needs session pooling or a direct connection';
   if (sqlstate === '57014')
     return 'something cancels every try: raise the time-out that is set for this database, then start again';

@@ -13,10 +13,10 @@ import type { Sink, SinkEvents, WriteResult } from '../sink.ts';
 import { PostgresBooks } from './books.ts';
 import { Waits, drop, newSlot, untilDone } from './connector.ts';
 import type { Slot } from './connector.ts';
-import { RestartNeeded, connectFault } from './fault.ts';
+import { RestartNeeded, during } from './fault.ts';
 import { registerSource, takeFence } from './fence.ts';
 import { migrate } from './migrate.ts';
-import { destroy, openSession } from './session.ts';
+import { destroy, openSession, refuseTransactionPooling } from './session.ts';
 import type { Session } from './session.ts';
 import type { Setup, Standing } from './standing.ts';
 import { ensureTable } from './table.ts';
@@ -60,16 +60,17 @@ export async function openPostgresSink(options: PostgresSinkOptions): Promise<Po
 async function prepare(options: PostgresSinkOptions): Promise<{ setup: Setup; created: boolean }> {
   const { target, table, tableName, source, synchronousCommit, events, programVersion } = options;
   const tableText = `${tableName.schema}.${tableName.name}`;
-  const session = await openSession(target, synchronousCommit);
+  const session = await openSession(target, true); // a lease that vanished in a crash would look like a take-over
   const { client } = session;
   try {
-    await migrate(client, { program: programVersion });
-    const { created, primaryKey } = await ensureTable(client, table, tableName);
-    const sourceId = await registerSource(client, source, tableText);
-    const names = { tableSql: quoteTable(tableName), tableText, primaryKey, source, sourceId };
-    return { setup: { target, table, ...names, synchronousCommit, events }, created };
-  } catch (error) {
-    throw connectFault(error);
+    return await during('connect', client, async () => {
+      await refuseTransactionPooling(session, target);
+      await migrate(client, { program: programVersion });
+      const { created, primaryKey } = await ensureTable(client, table, tableName);
+      const sourceId = await registerSource(client, source, tableText);
+      const names = { tableSql: quoteTable(tableName), tableText, primaryKey, source, sourceId };
+      return { setup: { target, table, ...names, synchronousCommit, events }, created };
+    });
   } finally {
     destroy(client);
   }
@@ -121,8 +122,8 @@ class LanesAndBooks implements PostgresSink {
   }
 
   watch(abort: AbortSignal): Promise<string | null> {
-    const { standing, booksSlot: slot, turns, bell, closing } = this.#here();
-    const tools = { setup: this.#setup, standing, slot, waits: this.#waits, turns, bell };
+    const { standing, lanes, booksSlot: slot, turns, bell, closing } = this.#here();
+    const tools = { setup: this.#setup, standing, slot, lanes, waits: this.#waits, turns, bell };
     return watchOver(tools, AbortSignal.any([abort, closing.signal]));
   }
 

@@ -103,3 +103,32 @@ function lacksTemporary(target: DatabaseTarget): MillraceError {
       'GRANT TEMPORARY ON DATABASE ... TO that user: rows whose key may be stored already go through one',
   });
 }
+
+/**
+ * Behind a pooler that gives every transaction another backend, the stage and prepared statements vanish between transactions. Found out
+ * by holding the backend of the last statement in a second connection's transaction. Throws MillraceError 'database'.
+ */
+export async function refuseTransactionPooling(
+  { client, backend }: Session,
+  target: DatabaseTarget,
+): Promise<void> {
+  // A pooler answers for itself when it names the backend to cancel; without one in between there is nothing to find out.
+  if ((client as pg.Client & { processID?: number }).processID === backend.pid) return;
+  const other = await connectClient(target);
+  try {
+    await other.query('BEGIN');
+    await other.query('SELECT');
+    const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    if (rows[0]?.pid === backend.pid) return;
+  } finally {
+    destroy(other);
+  }
+  throw new MillraceError(
+    'database',
+    `${target.describe} is behind a pooler that changes the backend between transactions`,
+    {
+      wayOut:
+        'connect to PostgreSQL directly, or use session pooling: temporary tables and locks belong to one backend',
+    },
+  );
+}

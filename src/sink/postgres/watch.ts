@@ -4,19 +4,23 @@
 import type { Bell } from '../../core/bell.ts';
 import { pause } from './backoff.ts';
 import type { Slot, Waits } from './connector.ts';
-import { drop, sessionOf, untilDone } from './connector.ts';
-import { RestartNeeded } from './fault.ts';
+import { drop, sessionOf, untilDone, withDeadline } from './connector.ts';
+import { RestartNeeded, during } from './fault.ts';
 import { readLease } from './fence.ts';
 import { verifyCommits } from './recover.ts';
+import { destroy } from './session.ts';
+import type { Session } from './session.ts';
 import type { Setup, Standing } from './standing.ts';
 import type { Turns } from './turns.ts';
 
 const EVERY_MS = 3_000;
+const LOOK_MS_MAX = 15_000;
 
 export interface WatchTools {
   readonly setup: Setup;
   readonly standing: Standing;
   readonly slot: Slot;
+  readonly lanes: readonly Slot[];
   readonly waits: Waits;
   readonly turns: Turns;
   /** Rung when a connection has closed, or a restart is needed. */
@@ -40,13 +44,31 @@ export async function watchOver(tools: WatchTools, abort: AbortSignal): Promise<
   return null;
 }
 
-async function look({ setup, standing, slot, bell }: WatchTools): Promise<void> {
+async function look({ setup, standing, slot, lanes, bell }: WatchTools): Promise<void> {
   try {
     const session = await sessionOf(slot, setup, standing, () => bell.ring());
-    await verifyCommits(session, standing);
-    await readLease(session, setup, standing);
+    await withDeadline(session, LOOK_MS_MAX, async () => {
+      await verifyCommits(session, standing);
+      await readLease(session, setup, standing);
+      await cutOrphans(session, lanes);
+    });
   } catch (error) {
     drop(slot);
     throw error;
   }
+}
+
+/** A lane whose backend is gone while its own socket knows nothing of it (a network that swallows everything) would wait for ever. */
+async function cutOrphans({ client }: Session, lanes: readonly Slot[]): Promise<void> {
+  const sessions = lanes.flatMap((lane) => lane.session ?? []);
+  if (sessions.length === 0) return;
+  const { rows } = await during('connect', client, () =>
+    client.query<{ pid: number }>(
+      `SELECT a.pid FROM pg_stat_activity a JOIN unnest($1::integer[], $2::timestamptz[]) AS lane (pid, started_at)
+       ON a.pid = lane.pid AND a.backend_start = lane.started_at`,
+      [sessions.map(({ backend }) => backend.pid), sessions.map(({ backend }) => backend.startedAt)],
+    ),
+  );
+  const alive = new Set(rows.map((row) => row.pid));
+  for (const session of sessions) if (!alive.has(session.backend.pid)) destroy(session.client);
 }

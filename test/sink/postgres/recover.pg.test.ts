@@ -74,6 +74,30 @@ test('a backend terminated in the middle of a COPY costs a retry', async () => {
   await sink.leave();
 });
 
+test('a lane on a network that swallows everything is cut off once its backend is gone', async () => {
+  const database = await server.createDatabase();
+  const proxy = await startCuttingProxy(server.port);
+  const { sink } = await openSink({ client: { ...database.client, host: '127.0.0.1', port: proxy.port } });
+  committed(
+    await sink.write(0, testBatch(1, [testChunk({ file: testFile(), rows: testRows(0, 5) })]), NEVER),
+  );
+  proxy.swallow();
+  const ending = new AbortController();
+  const watching = sink.watch(ending.signal);
+  const writing = sink.write(0, testBatch(2, [testChunk({ file: testFile(), rows: testRows(5, 9) })]), NEVER);
+  // The server's own keep-alive would end it after 25 s.
+  await query(
+    database,
+    `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'millrace'`,
+  );
+  committed(await writing);
+  ending.abort();
+  assert.equal(await watching, null);
+  await assertBooksBalance(database);
+  await sink.leave();
+  await proxy.close();
+});
+
 test('told to abort while it waits, a lane gives its batch up and leaves no trace', async () => {
   const database = await server.createDatabase();
   const { sink } = await openSink(database);
