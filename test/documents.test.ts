@@ -82,7 +82,7 @@ for (const document of DOCUMENTS) {
 test('README.md names no option that does not exist', () => {
   // Options of make, node, npm, git and psql that the README tells people to type.
   const foreign = ['test', 'test-name-pattern', 'help', 'version'];
-  const known = [...Object.values(OPTIONS).map((spec) => spec.flag as string), ...foreign];
+  const known: readonly string[] = [...Object.values(OPTIONS).map((spec) => spec.flag), ...foreign];
   assert.deepEqual(
     flagsIn(readDocument('README.md')).filter((flag) => !known.includes(flag)),
     [],
