@@ -183,7 +183,7 @@ function headOf(window: Window, start: number, end: number): Head | null {
   if (start >= HEAD_BYTES_MAX || end === start) return null;
   const length = Math.min(HEAD_BYTES_MAX, end);
   let bytes = window.bytes.subarray(0, length);
-  if (window.base > 0 || bytes.length < length) {
+  if (window.base > 0) {
     bytes = Buffer.allocUnsafe(length);
     readExactly(window.file, bytes, 0, length, 0);
   }
