@@ -66,7 +66,7 @@ function identifyKnown(
     return replaced((previous ?? known).info.id, moved ? null : 'overwritten');
   }
   if (content === 'same' || known.slices.length === 0) return { kind: 'continue', known, moved };
-  return { kind: 'compare', known, what: grownSinceDone(file, known) ? 'ends' : comparison(known) };
+  return { kind: 'compare', known, what: grownSinceDone(file, known) ? 'ends' : comparison(file, known) };
 }
 
 /** Device numbers change with reboots and containers; the same inode, birth time and path there is believed when all content agrees. */
@@ -124,9 +124,12 @@ function grownSinceDone(file: FoundFile, known: KnownGeneration): boolean {
   return known.ended !== null && file.stamp.size > known.ended.size;
 }
 
-/** A file that was done and did not grow since, yet was touched, may have been changed anywhere. */
-function comparison(known: KnownGeneration): 'ends' | 'all' {
-  return known.state === 'done' ? 'all' : 'ends';
+/**
+ * A file that did not grow may have been changed anywhere: when it was done, its times say that it was touched; while it was being read,
+ * the books hold no times, so that nothing vouches for its middle.
+ */
+function comparison(file: FoundFile, known: KnownGeneration): 'ends' | 'all' {
+  return known.state === 'done' || file.stamp.size === extentOf(known) ? 'all' : 'ends';
 }
 
 function extentOf(known: KnownGeneration): number {

@@ -106,6 +106,7 @@ const CASES: readonly Case[] = [
   },
   { what: 'cut short', file: { size: 10 }, known: [{ state: 'done' }], expected: 'new, replaces g, warning' },
   { what: 'half read', file: GROWN, known: [{}], expected: 'compare ends of g' },
+  { what: 'read to its end, not yet done', file: TOUCHED, known: [{}], expected: 'compare all of g' },
   { what: 'half read, same', file: GROWN, known: [{}], content: 'same', expected: 'continue g' },
   {
     what: 'half read, other',
