@@ -26,7 +26,7 @@ export function unquoteRecord(
       const byte = bytes[position]!;
       if (isQuoted && byte === QUOTE) {
         position += 1;
-        if (bytes[position] !== QUOTE || position >= contentEnd) break;
+        if (bytes[position] !== QUOTE) break; // behind the content stands a line end
       } else if (!isQuoted && byte === delimiter) break;
       target[written] = byte;
       written += 1;

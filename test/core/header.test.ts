@@ -96,6 +96,7 @@ test('an unfinished header of a growing file waits', () => {
   for (const text of ['', '\n', 'k', 'k,t,n', 'k,t\r', '"k', 'k,"x\n', '\ufeff'])
     assert.deepEqual(read(text, false), { kind: 'incomplete' }, JSON.stringify(text));
   assert.equal(read('k,t\n', false).kind, 'header');
+  assert.equal(read('k;t;x,"y\n', false).kind, 'header', 'open for commas only');
 });
 
 test('other encodings and compressed files are refused by their first bytes', () => {
