@@ -247,7 +247,7 @@ function step(road: Road, out: SourceTask[], slots: number): boolean {
   return true;
 }
 
-export function take(road: Road, out: SourceTask[], verdict: Verdict): void {
+function take(road: Road, out: SourceTask[], verdict: Verdict): void {
   switch (verdict.kind) {
     case 'again':
       out.push(verdict.next);

@@ -3,10 +3,15 @@
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 
+export type Side = 'before' | 'after' | 'half';
+
 export interface CuttingProxy {
   readonly port: number;
-  /** What happens to the next COMMIT: cut before the server hears it, or after it answered and before the client hears that. */
-  cutNextCommit(side: 'before' | 'after'): void;
+  /**
+   * What happens to the next COMMIT: cut before the server hears it, or after it answered and before the client hears that; or only the
+   * client's side is cut, and the server waits on with its transaction open (half-open).
+   */
+  cutNextCommit(side: Side): void;
   /** From now on the connections that are open carry nothing any more, and nobody is told. */
   swallow(): void;
   /** How many cuts were made; a test that saw none has proved nothing. */
@@ -20,7 +25,7 @@ function isCommit(message: Buffer): boolean {
 }
 
 export async function startCuttingProxy(serverPort: number): Promise<CuttingProxy> {
-  let armed: 'before' | 'after' | null = null;
+  let armed: Side | null = null;
   let cuts = 0;
   const sockets = new Set<net.Socket>();
   const muffles = new Set<() => void>();
@@ -50,6 +55,12 @@ export async function startCuttingProxy(serverPort: number): Promise<CuttingProx
         const side = armed;
         armed = null;
         if (side === 'before') return cut();
+        if (side === 'half') {
+          cuts += 1;
+          swallowed = true;
+          client.destroy();
+          return;
+        }
         muted = true;
       }
       upstream.write(data);

@@ -39,7 +39,7 @@ export function blockOf(text: string, name: string): string {
   return text.slice(from, to).trim();
 }
 
-export function withBlock(text: string, name: string, content: string): string {
+function withBlock(text: string, name: string, content: string): string {
   const [from, to] = marksOf(text, name);
   return `${text.slice(0, from)}\n${content.trim()}\n${text.slice(to)}`;
 }
@@ -61,7 +61,7 @@ export function updateReadme(): void {
 }
 
 /** One row per column that a file may bring. What the database fills by itself is told in the text. */
-export function columnsAsMarkdown(table: TableDefinition): string {
+function columnsAsMarkdown(table: TableDefinition): string {
   const rows = table.columns.map(({ name, type, required, comment }) => [
     `\`${name}\``,
     `\`${type.sql}\``,
@@ -102,7 +102,7 @@ const INLINE_CODE = /`([^`\n]+)`/g;
 const FENCE = /^```[^\n]*\n([^]*?)^```/gm;
 
 /** Everything that stands in backquotes, in the text and in blocks; blocks are split into lines. */
-export function codeOf(text: string): string[] {
+function codeOf(text: string): string[] {
   const blocks = [...text.matchAll(FENCE)].flatMap(([, code = '']) => code.split('\n'));
   const inline = [...text.replaceAll(FENCE, '').matchAll(INLINE_CODE)].map(([, code = '']) => code);
   return [...blocks, ...inline];

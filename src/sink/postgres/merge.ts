@@ -78,7 +78,7 @@ export async function mergeSlices(client: pg.Client, generations: readonly Gener
 }
 
 /** Runs of slices that touch, each run ended by the slice with which it reaches SLICE_BYTES: a merged slice may have to be read again whole. */
-export function groupNeighbours(slices: readonly SliceRecord[]): SliceRecord[][] {
+function groupNeighbours(slices: readonly SliceRecord[]): SliceRecord[][] {
   const groups: SliceRecord[][] = [];
   for (const slice of slices) {
     const group = groups.at(-1);

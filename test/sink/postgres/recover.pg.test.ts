@@ -28,8 +28,12 @@ before(async () => {
 });
 after(() => server.stop());
 
-for (const side of ['before', 'after'] as const) {
-  test(`a connection cut ${side} COMMIT reached the server loses nothing and writes nothing twice`, async () => {
+for (const [side, when] of [
+  ['before', 'before COMMIT reached the server'],
+  ['after', 'after COMMIT reached the server'],
+  ['half', 'on our side only, with the transaction left open,'],
+] as const) {
+  test(`a connection cut ${when} loses nothing and writes nothing twice`, async () => {
     const database = await server.createDatabase();
     const proxy = await startCuttingProxy(server.port);
     const { sink, told } = await openSink({

@@ -19,7 +19,7 @@ export interface Told {
   readonly retried: string[];
 }
 
-export function targetOf(client: pg.ClientConfig): DatabaseTarget {
+function targetOf(client: pg.ClientConfig): DatabaseTarget {
   return { kind: 'configured', client, describe: 'the test database' };
 }
 

@@ -76,7 +76,7 @@ export async function endServer(
 }
 
 /** The server's own notes, or undefined when it was ended properly or never ran. The process may be dead. */
-export function readPidFile(cluster: string): RunningServer | undefined {
+function readPidFile(cluster: string): RunningServer | undefined {
   let lines: string[];
   try {
     lines = readFileSync(join(cluster, 'postmaster.pid'), 'utf8').split('\n');
