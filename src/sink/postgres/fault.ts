@@ -54,6 +54,14 @@ export function connectFault(error: unknown): unknown {
   return new StepFault('connect', databaseFault(error), error);
 }
 
+/** Connections that have ended, as pg told. A terminated backend shows here before its socket is closed. */
+const ended = new WeakSet<pg.Client>();
+
+/** To be called once for every connection that `during` is used on: pg names a lost connection nowhere else. */
+export function watchForLoss(client: pg.Client): void {
+  for (const event of ['error', 'end'] as const) client.on(event, () => ended.add(client));
+}
+
 /** A server that cannot write yet: a standby before its promotion. */
 export function standbyFault(describe: string): StepFault {
   return new StepFault('connect', { sqlstate: READ_ONLY }, new Error(`${describe} is a read-only standby`));
@@ -92,11 +100,13 @@ async function faultOf(step: Step, client: pg.Client, error: unknown): Promise<u
   if (error instanceof pg.DatabaseError && error.code !== undefined)
     return new StepFault(step, databaseFault(error), error);
   await setImmediate(); // pg learns that the socket is gone a tick after it rejects the query
-  const gone = client.connection.stream.destroyed || !client.connection.stream.writable;
+  const { stream } = client.connection;
+  const gone = ended.has(client) || stream.destroyed || !stream.writable;
   const { syscall } = error as NodeJS.ErrnoException;
-  if (error instanceof Error && (gone || syscall !== undefined))
-    return new StepFault(step, { sqlstate: LOST }, error);
-  return error;
+  if (!(error instanceof Error) || (!gone && syscall === undefined)) return error;
+  // pg's own words ("not queryable") tell a person nothing.
+  const lost = syscall === undefined ? new Error('the connection was lost', { cause: error }) : error;
+  return new StepFault(step, { sqlstate: LOST }, lost);
 }
 
 function databaseFault(error: Error): DatabaseFault {

@@ -3,7 +3,7 @@
 
 import type pg from 'pg';
 import { MillraceError } from '../../errors.ts';
-import { connectFault, during, standbyFault } from './fault.ts';
+import { connectFault, during, standbyFault, watchForLoss } from './fault.ts';
 import { connect, connectFailed } from './target.ts';
 import type { DatabaseTarget } from './target.ts';
 
@@ -66,7 +66,9 @@ export function destroy(client: pg.Client): void {
 
 async function connectClient(target: DatabaseTarget): Promise<pg.Client> {
   try {
-    return await connect(target);
+    const client = await connect(target);
+    watchForLoss(client);
+    return client;
   } catch (error) {
     const fault = connectFault(error);
     throw fault === error ? connectFailed(target, error) : fault;
