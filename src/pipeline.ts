@@ -8,6 +8,7 @@ import { Bell } from './core/bell.ts';
 import type { JudgedChunk } from './core/chunk.ts';
 import type { DedupSet } from './core/dedup.ts';
 import { Slots } from './core/slots.ts';
+import { MillraceError } from './errors.ts';
 import type { Pool } from './pool.ts';
 import type { SettledChunk, Sink, WriteResult } from './sink/sink.ts';
 import type { Source, SourceTask, Verdict } from './source/source.ts';
@@ -48,17 +49,31 @@ export interface Ending {
  */
 export async function runPipeline(rooms: Rooms, ending: Ending): Promise<void> {
   const queue = new ChunkQueue();
-  for (;;) {
+  for (let vainRestarts = 0; ;) {
     const opened = await rooms.sink.open(ending.abort);
     if (opened === null || ending.stop.aborted) return;
     await rooms.source.open(opened.books);
-    const restart = await new Flow(rooms, queue, opened.forget, ending).run();
+    const flow = new Flow(rooms, queue, opened.forget, ending);
+    const restart = await flow.run();
     if (restart === null) return;
     rooms.meters.restarted(restart);
+    vainRestarts = flow.progressed ? 0 : vainRestarts + 1;
+    if (vainRestarts > VAIN_RESTARTS_MAX) throw noProgress(restart);
     await rooms.sink.leave();
     rooms.dedup.clear();
     queue.clear();
   }
+}
+
+/** A cause that a restart does not mend, e.g. books that somebody edits all the time, must not keep us busy for ever. */
+const VAIN_RESTARTS_MAX = 20;
+
+function noProgress(reason: string): MillraceError {
+  return new MillraceError(
+    'database',
+    `began again from the checkpoint ${VAIN_RESTARTS_MAX + 1} times without a commit; the last time because ${reason}`,
+    { wayOut: 'find out who changes the tables in schema millrace, then start again: nothing is lost' },
+  );
 }
 
 /** One flow: from a checkpoint to the end, or to the next restart in process. */
@@ -75,6 +90,8 @@ class Flow {
   /** Chunks between dedup and the end of their transaction. */
   readonly #judged = new Map<JudgedChunk, { task: SourceTask; atMs: number }>();
   readonly #chunkBell = new Bell();
+  /** At least one chunk was committed. */
+  progressed = false;
   #fed = false;
   #restart: string | null = null;
   #failure: { error: unknown } | null = null;
@@ -212,6 +229,7 @@ class Flow {
 
   #settleChunk(settled: SettledChunk): void {
     const { dedup, source, meters } = this.#rooms;
+    this.progressed = true;
     dedup.settle(settled.chunk, settled.slices, settled.refusedRows);
     source.settle(settled.slices);
     meters.settled(settled);
