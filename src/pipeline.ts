@@ -7,6 +7,7 @@ import { ChunkQueue, type Batch } from './core/batch.ts';
 import { Bell } from './core/bell.ts';
 import type { JudgedChunk } from './core/chunk.ts';
 import type { DedupSet } from './core/dedup.ts';
+import type { GenerationId } from './core/slice.ts';
 import { Slots } from './core/slots.ts';
 import { MillraceError } from './errors.ts';
 import type { Pool } from './pool.ts';
@@ -89,6 +90,7 @@ class Flow {
   readonly #dispatchedMs = new Map<SourceTask, number>();
   /** Chunks between dedup and the end of their transaction. */
   readonly #judged = new Map<JudgedChunk, { task: SourceTask; atMs: number }>();
+  readonly #parked = new Set<GenerationId>();
   readonly #chunkBell = new Bell();
   /** At least one chunk was committed. */
   progressed = false;
@@ -241,7 +243,9 @@ class Flow {
     const { source, meters } = this.#rooms;
     const generations = new Set(parked.map((file) => file.generation));
     for (const { generation, reason } of parked) {
-      source.park(generation, reason);
+      source.park(generation);
+      if (this.#parked.has(generation)) continue; // another lane had rows of it too
+      this.#parked.add(generation);
       const slice = batch.chunks.flatMap((chunk) => chunk.slices).find(({ file }) => file.id === generation);
       meters.parked(reason, slice?.file.name ?? null);
     }

@@ -77,7 +77,10 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
   );
 
   const dedup = new DedupSet({ memoryBytes: options.dedupMemoryBytes, seed: randomInt(2 ** 32) });
-  await runPipeline({ source, pool, dedup, sink, meters: roadMeters(meters), slots: options.slots }, ending);
+  await runPipeline(
+    { source, pool, dedup, sink, meters: roadMeters(meters, log), slots: options.slots },
+    ending,
+  );
   await source.close();
   progress?.end();
   return conclude(options, io, meters, source);
@@ -122,7 +125,7 @@ function sinkEvents(meters: Meters, log: Logger, ending: GracefulEnding): SinkEv
   };
 }
 
-function roadMeters(meters: Meters): RoadMeters {
+function roadMeters(meters: Meters, log: Logger): RoadMeters {
   return {
     room: (name, ms) => meters.room(name, ms),
     parsed: (bytes, parseMs) => meters.parsed(bytes, parseMs),
@@ -131,7 +134,10 @@ function roadMeters(meters: Meters): RoadMeters {
       meters.settled(settled.chunk, settled.slices);
       countRefusedRows(settled, meters);
     },
-    parked: (reason, name) => meters.parked(reason, name),
+    parked: (reason, name) => {
+      meters.parked(reason, name);
+      log.warn(`${name ?? 'a file'} is parked: ${reason}`);
+    },
     restarted: (reason) => meters.restarted(reason),
   };
 }

@@ -36,8 +36,11 @@ const ATTEND_EVERY_ONCE_MS = 20;
 /** A scan of a huge folder may take seconds: at most a tenth of the time goes into scanning. */
 const SCAN_SHARE = 10;
 const POLL_MS = 500;
-/** Bookkeeping under way when the source is closed gets this long; the next start finishes what is left. */
-const CLOSE_MS = 5000;
+/**
+ * Bookkeeping under way when the source is closed gets this long; the next start finishes what is left. After the 7 s that batches get at
+ * a signal, it and the closing of all else must fit into the 10 s in which the program ends.
+ */
+const CLOSE_MS = 1500;
 
 export interface DirectorySource extends Source {
   /** Files that the watcher missed and only the scan found (with a watcher; all of them without). */
@@ -57,6 +60,7 @@ class Directory implements DirectorySource {
   readonly #scanBell = new Bell();
   #watcher: Watcher | null = null;
   #loops: Promise<unknown> | null = null;
+  #closing: Promise<void> | null = null;
   #scanned = false;
   #exhausted = false;
   #folderInode = 0n;
@@ -120,7 +124,7 @@ class Directory implements DirectorySource {
     }
   }
 
-  park(generation: GenerationId, reason: string): void {
+  park(generation: GenerationId): void {
     const desk = this.#desk;
     const file = desk.byGeneration.get(generation);
     if (file === undefined || file.phase.kind === 'parked') return;
@@ -128,7 +132,6 @@ class Directory implements DirectorySource {
     letGo(desk, file);
     enter(desk, file, { kind: 'parked' });
     desk.counts.refused += 1;
-    desk.settings.events.refused(file.info.name, reason);
     this.bell.ring();
   }
 
@@ -142,7 +145,12 @@ class Directory implements DirectorySource {
     }
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     const desk = this.#desk;
     desk.closed = true;
     this.#scanBell.ring();

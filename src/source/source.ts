@@ -42,8 +42,8 @@ export interface Source {
   fail(task: SourceTask, reason: string): readonly Verdict[];
   /** These ranges are in a committed transaction. The source may finish, archive or delete files that are done. */
   settle(slices: readonly CommittedSlice[]): void;
-  /** The database refused too much of this file: nothing more of it is read. The engine has written it down already. */
-  park(generation: GenerationId, reason: string): void;
+  /** The database refused too much of this file: nothing more of it is read. The engine has written it down and tells it. */
+  park(generation: GenerationId): void;
   /** Accepted ranges that will not be written after all (a parked neighbour in the same chunk): they are gaps again. */
   giveBack(chunk: AcceptedChunk): void;
   /** With --once: everything present at some look, still for `settle`, is committed and finished. Otherwise never. */

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 
 import { csv, event, events, uuidOf } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
@@ -144,6 +145,74 @@ describe('others at the table', () => {
           ['b.csv', events(10, 10)],
         ]),
       );
+    }));
+
+  test('books that only a person can mend stop the program with the sentence of the database', () =>
+    withRoad(async (road) => {
+      await road.put('a.csv', csv(events(0, 10)));
+      await road.once();
+      await road.query('ALTER TABLE millrace.files RENAME COLUMN blank_lines TO blanks');
+      await road.put('b.csv', csv(events(10, 10)));
+      const ended = await road.start(['--once', '--settle', '100ms']).ended;
+      assert.equal(ended.code, 5, ended.stderr);
+      assert.match(ended.stderr, /42703/);
+    }));
+
+  test('a file of which the database refuses too much is parked, and counted once', () =>
+    withRoad(async (road) => {
+      await road.put('a.csv', csv(events(0, 10)));
+      await road.once();
+      await road.query('ALTER TABLE events ADD CONSTRAINT nothing CHECK (false) NOT VALID');
+      await road.put('b.csv', csv(events(10, 500)));
+      const counts = await road.once();
+      assert.deepEqual([counts.files, counts.refusedFiles, counts.records], [2, 1, 0]);
+      assert.deepEqual(
+        (await road.books()).map(({ name, state }) => [name, state]),
+        [
+          ['a.csv', 'done'],
+          ['b.csv', 'parked'],
+        ],
+      );
+    }));
+
+  test('rows taken away on purpose just before a file is parked mean a restart in process, not the end', () =>
+    withRoad(async (road) => {
+      await road.put('a.csv', csv(events(0, 10)));
+      await road.once();
+      await road.query(
+        `CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           PERFORM pg_sleep(0.005); RAISE EXCEPTION 'not this one'; END $$`,
+      );
+      await road.query(
+        'CREATE TRIGGER slowly BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slowly()',
+      );
+      await road.put('b.csv', csv(events(10, 1_000)));
+      const run = road.start(['--once', '--settle', '100ms']);
+      const trying = `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SAVEPOINT trial%' AND datname = current_database()`;
+      await until('the trial', async () => (await road.query(trying)).length > 0);
+      await road.query('UPDATE millrace.leases SET forget = forget + 1');
+      const ended = await run.ended;
+      assert.equal(ended.code, 3, ended.stderr);
+      assert.match(ended.stdout, /began again from the checkpoint/);
+    }));
+
+  test('a first Ctrl-C ends the program with 0 although somebody has locked its books', () =>
+    withRoad(async (road) => {
+      await road.put('a.csv', csv(events(0, 10)));
+      const run = road.start(['--scan-every', '100ms']);
+      await until('the first file', async () => (await road.count()) === 10);
+      const locker = new pg.Client(road.database.client);
+      locker.on('error', () => {});
+      await locker.connect();
+      await locker.query('BEGIN; LOCK TABLE millrace.files');
+      await road.put('b.csv', csv(events(10, 10)));
+      const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`;
+      await until('the books to wait', async () => (await road.query(waiting)).length > 0);
+      run.child.kill('SIGINT');
+      const ended = await run.ended;
+      await locker.end();
+      assert.equal(ended.code, 0, ended.stderr);
+      assert.match(ended.stdout, /a\.csv/);
     }));
 
   test('a read-only database makes it wait and go on', () =>

@@ -364,7 +364,7 @@ test('a parked file is let alone, also after a restart', async (t) => {
     const row = info === undefined ? undefined : books.rows.get(info.id);
     if (row !== undefined && info !== undefined) {
       row.state = 'parked';
-      road.source.park(info.id, 'refused too often');
+      road.source.park(info.id);
     }
     return committed;
   };

@@ -24,6 +24,8 @@ export interface BooksTools {
   readonly onEnd: () => void;
   /** A restart in process is needed. */
   readonly onBroken: (reason: string) => void;
+  /** Another instance has taken over, or a person must mend something: trying again is of no use. */
+  readonly onFailed: (error: unknown) => void;
   /** Fires when the sink leaves. */
   readonly closing: AbortSignal;
 }
@@ -118,14 +120,18 @@ export class PostgresBooks implements Books {
   }
 
   #converse<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const { turns, setup, waits, closing, onBroken } = this.#tools;
+    const { turns, setup, waits, closing, onBroken, onFailed } = this.#tools;
     return turns.take(async () => {
       try {
         const done = await untilDone(() => this.#once(work), waits, setup.target.describe, closing);
         if (done === null) throw new BooksClosed('the sink was left');
         return done.result;
       } catch (error) {
-        if (!(error instanceof RestartNeeded)) throw error;
+        if (error instanceof BooksClosed) throw error;
+        if (!(error instanceof RestartNeeded)) {
+          onFailed(error);
+          throw error;
+        }
         onBroken(error.message);
         throw new BooksClosed(error.message);
       }

@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Batch } from '../../core/batch.ts';
 import { Bell } from '../../core/bell.ts';
+import { BooksClosed } from '../../core/books.ts';
 import type { Books } from '../../core/books.ts';
 import type { GenerationInfo } from '../../core/slice.ts';
 import { MillraceError } from '../../errors.ts';
@@ -116,7 +117,10 @@ class LanesAndBooks implements PostgresSink {
     const slot = lanes[lane];
     if (slot === undefined) throw new RangeError(`there is no lane ${lane}`);
     const park = (info: GenerationInfo, reason: string): Promise<void> =>
-      books.end({ info, stamp: info.stamp, blankLines: 0 }, 'parked', reason);
+      books.end({ info, stamp: info.stamp, blankLines: 0 }, 'parked', reason).catch((error: unknown) => {
+        // Seen while a file was written down as parked: for a lane it is what it would be in its own transaction.
+        throw error instanceof BooksClosed ? new RestartNeeded(error.message) : error;
+      });
     const tools = { setup: this.#setup, standing, slot, waits: this.#waits, onEnd: () => bell.ring(), park };
     return writeBatch(tools, batch, AbortSignal.any([abort, closing.signal]));
   }
@@ -162,11 +166,16 @@ class LanesAndBooks implements PostgresSink {
       standing.broken ??= reason;
       bell.ring();
     };
+    const onFailed = (error: unknown): void => {
+      standing.failed ??= { error };
+      bell.ring();
+    };
     const shared = { setup: this.#setup, standing, slot: booksSlot, waits: this.#waits, turns };
     const books = new PostgresBooks({
       ...shared,
       onEnd: () => bell.ring(),
       onBroken,
+      onFailed,
       closing: closing.signal,
     });
     const lanes = Array.from({ length: this.lanes }, () => newSlot('lane'));
@@ -180,5 +189,14 @@ class LanesAndBooks implements PostgresSink {
 }
 
 function standingOf({ cluster }: Session, epoch: string, forget: bigint): Standing {
-  return { epoch, forget, cluster, unflushed: new Map(), registered: new Set(), looks: 0, broken: null };
+  return {
+    epoch,
+    forget,
+    cluster,
+    unflushed: new Map(),
+    registered: new Set(),
+    looks: 0,
+    broken: null,
+    failed: null,
+  };
 }

@@ -43,4 +43,6 @@ export interface Standing {
   looks: number;
   /** Why a restart in process is needed, once known. */
   broken: string | null;
+  /** What the books failed with for good: the watch throws it, since who asks the books only tries again. */
+  failed: { readonly error: unknown } | null;
 }

@@ -27,21 +27,37 @@ export interface WatchTools {
   readonly bell: Bell;
 }
 
-/** The reason for a restart in process, or null when `abort` fires. Throws 'fenced'. */
+/** The reason for a restart in process, or null when `abort` fires. Throws 'fenced', and what the books failed with for good. */
 export async function watchOver(tools: WatchTools, abort: AbortSignal): Promise<string | null> {
   const { standing, turns, bell } = tools;
   while (!abort.aborted) {
     await Promise.race([pause(EVERY_MS, abort), bell.wait()]);
+    if (standing.failed !== null) throw standing.failed.error;
     if (standing.broken !== null) return standing.broken;
     if (abort.aborted) break;
     try {
-      await turns.take(() => untilDone(() => look(tools), tools.waits, tools.setup.target.describe, abort));
+      const turn = turns.take(() =>
+        untilDone(() => look(tools), tools.waits, tools.setup.target.describe, abort),
+      );
+      // A conversation of the books that stands may hold the turn for a minute: at the end nobody waits for it, `leave` cuts it off.
+      await unlessAborted(turn, abort);
     } catch (error) {
       if (error instanceof RestartNeeded) return error.message;
       throw error;
     }
   }
   return null;
+}
+
+async function unlessAborted(work: Promise<unknown>, abort: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = (): void => resolve();
+  abort.addEventListener('abort', end);
+  try {
+    await Promise.race([work, promise]);
+  } finally {
+    abort.removeEventListener('abort', end);
+  }
 }
 
 async function look({ setup, standing, slot, lanes, bell }: WatchTools): Promise<void> {
