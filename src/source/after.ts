@@ -90,11 +90,13 @@ async function settleArchived(desk: Desk, file: SourceFile, target: Buffer): Pro
     forget(desk, file);
     return;
   }
-  if (stamp.size === file.stamp.size) {
+  if (stamp.size === file.stamp.size && stamp.mtimeNs === file.stamp.mtimeNs) {
     forget(desk, file);
     return;
   }
-  desk.settings.events.notice(`${file.info.name} grew while it was being archived: read on from the archive`);
+  desk.settings.events.notice(
+    `${file.info.name} was written to while it was being archived: read on from the archive`,
+  );
   if (desk.byName.get(file.nameKey) === file) desk.byName.delete(file.nameKey);
   file.path = target;
   file.place = 'archive';
