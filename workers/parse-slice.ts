@@ -31,6 +31,9 @@ import { firstHeader, laterHeader } from './slice-header.ts';
 const READ_ON_BYTES_FIRST = 64 * 1024;
 const READ_ON_BYTES_MAX = 1024 * 1024;
 
+/** Of a slice that was looked at. */
+type Looked = Exclude<ParsedSlice, { readonly kind: 'postponed' }>;
+
 /** What all slices of a task share. */
 export interface ParseContext {
   readonly table: TableDefinition;
@@ -41,7 +44,7 @@ export interface ParseContext {
 }
 
 /** Parses `task.slices[index]`; its rows are appended to `context.rows`, or none when it is refused or unreadable. */
-export function parseSlice(context: ParseContext, index: number): ParsedSlice {
+export function parseSlice(context: ParseContext, index: number): Looked {
   const slice = context.task.slices[index]!;
   const rowsBefore = context.rows.count;
   context.rows.slice = index;
@@ -61,7 +64,7 @@ export function parseSlice(context: ParseContext, index: number): ParsedSlice {
   }
 }
 
-function parseOpenSlice(context: ParseContext, slice: SliceTask, file: SliceFile): ParsedSlice {
+function parseOpenSlice(context: ParseContext, slice: SliceTask, file: SliceFile): Looked {
   const newline = context.task.dialect.newline === 'cr' ? CR : LF;
   const isExact = slice.exact || slice.start === 0;
   const end = Math.min(slice.end, slice.limit);
@@ -96,7 +99,7 @@ function finishSlice(
   window: Window,
   range: Range,
   header: Header,
-): ParsedSlice {
+): Looked {
   const rowsBefore = context.rows.count;
   let readOn = READ_ON_BYTES_FIRST;
   let stop = parseRecords(range, window.bytes, slice.final && reachesLimit(window));
@@ -197,7 +200,7 @@ function skipHeader(range: Range, header: Header): void {
   range.blankLines = header.blankLines;
 }
 
-function withoutHeader(slice: SliceTask, result: Exclude<HeaderResult, { kind: 'header' }>): ParsedSlice {
+function withoutHeader(slice: SliceTask, result: Exclude<HeaderResult, { kind: 'header' }>): Looked {
   switch (result.kind) {
     case 'refused':
       return { kind: 'refused', code: result.code, reason: result.reason, stamp: null };
@@ -211,7 +214,7 @@ function withoutHeader(slice: SliceTask, result: Exclude<HeaderResult, { kind: '
 }
 
 /** A final file without a header and without records: all of it is one slice. */
-function blankFile(context: ParseContext, window: Window, lines: number): ParsedSlice {
+function blankFile(context: ParseContext, window: Window, lines: number): Looked {
   const end = window.bytes.length;
   context.bytesRead += end;
   const parsed = { ...nothing(0, null, 'none'), end, lines, blankLines: lines };

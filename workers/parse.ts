@@ -5,12 +5,18 @@ import { move, transferableSymbol, valueSymbol } from 'piscina';
 import type { ParsedChunk, Rows } from '../src/core/chunk.ts';
 import type { Path } from '../src/core/range.ts';
 import { createRowBuffer, truncateRows } from '../src/core/row-buffer.ts';
-import type { ParseTask } from '../src/core/slice.ts';
+import type { ParsedSlice, ParseTask } from '../src/core/slice.ts';
 import { takeSortedRows } from '../src/core/sort.ts';
 import { events } from '../src/schema/events.ts';
 import type { TableDefinition } from '../src/schema/table.ts';
 import type { ParseContext } from './parse-slice.ts';
 import { parseSlice } from './parse-slice.ts';
+
+/**
+ * When the slices of a task have listed so many rejects together, those behind them come again in another task: 256 small files of
+ * nothing but bad lines are two million rejects, more than a worker's heap holds.
+ */
+const LISTED_MAX = 10_000;
 
 /** Kept from task to task; a worker does one task at a time. */
 const rows = createRowBuffer();
@@ -37,7 +43,13 @@ export function parseTask(task: ParseTask, table: TableDefinition, path: Path): 
   const begun = performance.now();
   truncateRows(rows, 0);
   const context: ParseContext = { table, task, rows, path, bytesRead: 0 };
-  const slices = task.slices.map((_, index) => parseSlice(context, index));
+  const slices: ParsedSlice[] = [];
+  let listed = 0;
+  for (const index of task.slices.keys()) {
+    const slice: ParsedSlice = listed >= LISTED_MAX ? { kind: 'postponed' } : parseSlice(context, index);
+    if (slice.kind === 'parsed') listed += slice.rejects.length;
+    slices.push(slice);
+  }
   const taken = takeSortedRows(rows, task.slices.length > 1);
   return { slices, rows: taken, parseMs: performance.now() - begun, bytesRead: context.bytesRead };
 }

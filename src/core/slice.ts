@@ -103,6 +103,8 @@ export type ParsedSlice =
       readonly reason: string;
       readonly stamp: FileStamp | null;
     }
+  /** Not looked at: the slices before it in this task brought so many rejects that it must come again, in another task. */
+  | { readonly kind: 'postponed' }
   /** The file could not be opened or read; `code` is the errno name, e.g. ENOENT, EACCES, EIO, or NOT_REGULAR, or SHRUNK. */
   | { readonly kind: 'unreadable'; readonly code: string };
 

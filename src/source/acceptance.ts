@@ -5,7 +5,7 @@ import { fstatSync } from 'node:fs';
 
 import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
 import type { AcceptedSlice, FileStamp, ParsedSlice } from '../core/slice.ts';
-import { endsAgreeSync, withFileSync } from './content.ts';
+import { endsAgreeSync, rangeAgreesSync, withFileSync } from './content.ts';
 import type { Desk, Flight } from './desk.ts';
 import { closeIfUnused, renew, voidFlights, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
@@ -181,6 +181,9 @@ function examine(desk: Desk, flight: Flight, result: ParsedSlice): Parsed | null
     case 'unreadable':
       trouble(desk, file, result.code);
       return null;
+    case 'postponed':
+      voidFlights(desk, file);
+      return null;
     case 'refused':
       if (!isUnchanged(desk, flight, result.stamp)) return null;
       endFile(desk, file, 'refused', result.reason);
@@ -191,9 +194,30 @@ function examine(desk: Desk, flight: Flight, result: ParsedSlice): Parsed | null
       result satisfies never;
   }
   if (!isUnchanged(desk, flight, result.stamp)) return null;
+  if (!stillStands(desk, flight, result)) {
+    trouble(desk, file, 'CHANGED');
+    return null;
+  }
   if (isJoinable(cut, result)) return result;
   contradict(desk, file);
   return null;
+}
+
+/**
+ * A file that grew while it was read may have been written anew from its beginning, and where nothing of it is accepted yet no head
+ * would tell: what was read, and what waits behind it, must be what stands there now.
+ */
+function stillStands(desk: Desk, flight: Flight, result: Parsed): boolean {
+  const { file, cut } = flight;
+  if (changeBetween(flight.stamp, file.stamp) === 'none') return true;
+  const read = [result, ...cut.chain.flying.flatMap((other) => other.result ?? [])];
+  return atFile(desk, flight, (fd) => read.every((range) => rangeAgreesSync(fd, range))) === true;
+}
+
+/** By the descriptor where there is one; null when the path means another file now. */
+function atFile(desk: Desk, { file, handle }: Flight, use: (fd: number) => boolean): boolean | null {
+  if (handle !== null && !handle.letGo) return use(handle.fd);
+  return withFileSync(file.path, (stats) => sameKey(file.stamp, stampOf(stats, desk.birthsKept)), use);
 }
 
 /** What was read cannot be joined with what is committed: another content. Not without end, should we be wrong ourselves. */
@@ -246,20 +270,13 @@ function stampNow(desk: Desk, flight: Flight): FileStamp | null {
 
 /** Compared at once: an answer must not wait, and with growth the bytes before may be others too (cp over a shorter file). */
 function takeGrowth(desk: Desk, flight: Flight, stamp: FileStamp): boolean {
-  const { file, handle } = flight;
+  const { file } = flight;
   desk.looks += 1;
   file.lookNumber = desk.looks;
   noteStillness(desk, file, stamp, 'grown');
   const { pieces } = file.reading;
   if (extent(file.reading) === 0) return true;
-  const agrees =
-    handle !== null && !handle.letGo
-      ? endsAgreeSync(handle.fd, pieces)
-      : withFileSync(
-          file.path,
-          (stats) => sameKey(file.stamp, stampOf(stats, desk.birthsKept)),
-          (fd) => endsAgreeSync(fd, pieces),
-        );
+  const agrees = atFile(desk, flight, (fd) => endsAgreeSync(fd, pieces));
   if (agrees === true) return true;
   if (agrees === null) trouble(desk, file, 'ENOENT');
   else renew(desk, file, 'overwritten');

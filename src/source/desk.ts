@@ -6,7 +6,7 @@ import { closeSync } from 'node:fs';
 import type { Bell } from '../core/bell.ts';
 import type { Books } from '../core/books.ts';
 import type { ParsedChunk } from '../core/chunk.ts';
-import type { GenerationId } from '../core/slice.ts';
+import type { FileStamp, GenerationId } from '../core/slice.ts';
 import type { Handle, Phase, SourceFile } from './file.ts';
 import { isSettled, startGeneration } from './file.ts';
 import { isFinal } from './finality.ts';
@@ -27,8 +27,9 @@ export interface Flight {
   readonly generation: GenerationId;
   /** The descriptor that it is read from; null when the worker opens the path. */
   readonly handle: Handle | null;
-  /** The number of the file's last look when it was sent. */
+  /** The number of the file's last look when it was sent, and what that look saw. */
   readonly lookNumber: number;
+  readonly stamp: FileStamp;
   readonly seenMs: number;
 }
 

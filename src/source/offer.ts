@@ -90,8 +90,8 @@ function cutOf(desk: Desk, file: SourceFile): Cut | null {
 }
 
 function flightOf(file: SourceFile, cut: Cut): Flight {
-  const { info, lookNumber, seenMs } = file;
-  return { file, cut, generation: info.id, handle: file.handle, lookNumber, seenMs };
+  const { info, lookNumber, stamp, seenMs } = file;
+  return { file, cut, generation: info.id, handle: file.handle, lookNumber, stamp, seenMs };
 }
 
 /** Also used to send what was sent before once more, from its true start or without the files that changed. */

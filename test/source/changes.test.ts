@@ -524,3 +524,38 @@ test('a rejected row that the database refuses later is read again only while it
   writeFileSync(path, HEADER + records(7, 12));
   assert.equal(slice?.reread(HEADER.length, 36), null);
 });
+
+test('a file written anew and longer while its very first slice is being read is read from its new beginning', async (t) => {
+  for (const before of [400, 4_000]) {
+    const folder = await temporaryFolder(t);
+    const path = join(folder, 'a.csv');
+    writeFileSync(path, HEADER + records(0, before));
+    const road = await openRoad(t, folder, { sliceBytes: 64 * 1024 });
+    let written = false;
+    road.afterParse = () => {
+      if (written) return;
+      written = true;
+      // In place, as cp does: the same inode, and longer than before.
+      writeFileSync(path, HEADER + records(10_000, 10_000 + before + 1_000));
+    };
+    await road.until(() => road.source.state.filesDone === 1, 'the new content is done');
+    assertSeen(road, 10_000, 10_000 + before + 1_000);
+    await road.close();
+  }
+});
+
+test('files of nothing but bad lines do not meet in one answer of a worker', async (t) => {
+  const folder = await temporaryFolder(t);
+  for (let file = 0; file < 5; file += 1)
+    writeFileSync(join(folder, `${file}.csv`), HEADER + 'x\n'.repeat(6_000));
+  const road = await openRoad(t, folder);
+  await road.until(() => road.source.state.filesDone === 5, 'all are done');
+  const listed = road.accepted.map(({ slices }) =>
+    slices.reduce((sum, { rejects }) => sum + rejects.length, 0),
+  );
+  assert.ok(Math.max(...listed) <= 12_000, `${Math.max(...listed)} rejects in one chunk`);
+  assert.equal(
+    [...road.books.rows.values()].reduce((sum, { rejected }) => sum + rejected, 0),
+    30_000,
+  );
+});

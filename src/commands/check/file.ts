@@ -107,6 +107,8 @@ function parsedSlice(chunk: ParsedChunk, sums: Sums): Parsed | null {
       return null;
     case 'unreadable':
       throw unreadable(sums.name, slice.code);
+    case 'postponed':
+      throw new MillraceError('internal', `${sums.name}: the only slice of a task was postponed`);
     default:
       return slice satisfies never;
   }
