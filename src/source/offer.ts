@@ -5,12 +5,12 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { SliceTask } from '../core/slice.ts';
 import { OPEN_FLAGS } from './content.ts';
 import type { Desk, Flight } from './desk.ts';
-import { OPEN_FILES_MAX, wake } from './desk.ts';
+import { OPEN_FILES_MAX, letGo, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { isFinal } from './finality.ts';
 import { noteStillness } from './looks.ts';
 import type { Cut } from './reading.ts';
-import { cutNext, uncutBytes } from './reading.ts';
+import { cutNext, uncutBytes, waitsForTail } from './reading.ts';
 import { goesFirst } from './ready.ts';
 import type { SourceTask } from './source.ts';
 import { changeBetween, sameKey, stampOf } from './stamp.ts';
@@ -39,7 +39,7 @@ export function offer(desk: Desk, room: 'any' | 'small'): SourceTask | null {
 /** Null when the file in front had nothing to give and left the queue. */
 function sliceLarge(desk: Desk, file: SourceFile): SourceTask | 'blocked' | null {
   if (file.phase.kind === 'reading' && file.handle === null) {
-    if (desk.openFiles >= OPEN_FILES_MAX) return 'blocked';
+    if (desk.openFiles >= OPEN_FILES_MAX && !closeResting(desk)) return 'blocked';
     openHandle(desk, file);
   }
   // Opening may have shown that it changed.
@@ -50,6 +50,18 @@ function sliceLarge(desk: Desk, file: SourceFile): SourceTask | 'blocked' | null
     if (cut === null && restOf(desk, file) === 0) wake(desk, file);
   }
   return cut === null ? null : makeTask(desk, [flightOf(file, cut)], false);
+}
+
+/** Files that wait for the rest of their last record, perhaps for minutes, need no descriptor; a file that left the folder keeps its own. */
+function closeResting(desk: Desk): boolean {
+  for (const file of desk.pending) {
+    const { handle, reading, stamp } = file;
+    if (handle === null || handle.users > 0 || file.place !== 'folder') continue;
+    if (file.phase.kind !== 'reading' || !waitsForTail(reading, stamp.size)) continue;
+    letGo(desk, file);
+    return true;
+  }
+  return false;
 }
 
 function packSmall(desk: Desk): SourceTask | null {

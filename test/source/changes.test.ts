@@ -559,3 +559,20 @@ test('files of nothing but bad lines do not meet in one answer of a worker', asy
     30_000,
   );
 });
+
+test('large files that wait for the end of their last line do not hold back another large one', async (t) => {
+  const folder = await temporaryFolder(t);
+  const road = await openRoad(t, folder, {
+    sliceBytes: 16 * 1024,
+    settleGrowingMs: 600_000,
+    settleMs: 60_000,
+  });
+  for (let file = 0; file < 8; file += 1)
+    writeFileSync(
+      join(folder, `${file}.csv`),
+      HEADER + records(file * 1_000, file * 1_000 + 500) + 'half a rec',
+    );
+  await road.until(() => road.seen.size === 8 * 500, 'the complete records of the eight are read');
+  writeFileSync(join(folder, 'z.csv'), HEADER + records(50_000, 50_500));
+  await road.until(() => road.seen.size === 9 * 500, 'the ninth is read');
+});
