@@ -214,10 +214,14 @@ function stillStands(desk: Desk, flight: Flight, result: Parsed): boolean {
   return atFile(desk, flight, (fd) => read.every((range) => rangeAgreesSync(fd, range))) === true;
 }
 
-/** By the descriptor where there is one; null when the path means another file now. */
+/** By the descriptor where there is one; null when the path means another file now, or it cannot be read: the next worker names why. */
 function atFile(desk: Desk, { file, handle }: Flight, use: (fd: number) => boolean): boolean | null {
-  if (handle !== null && !handle.letGo) return use(handle.fd);
-  return withFileSync(file.path, (stats) => sameKey(file.stamp, stampOf(stats, desk.birthsKept)), use);
+  try {
+    if (handle !== null && !handle.letGo) return use(handle.fd);
+    return withFileSync(file.path, (stats) => sameKey(file.stamp, stampOf(stats, desk.birthsKept)), use);
+  } catch {
+    return null;
+  }
 }
 
 /** What was read cannot be joined with what is committed: another content. Not without end, should we be wrong ourselves. */
