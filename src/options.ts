@@ -23,6 +23,7 @@ export const COMMAND_NAMES = [
   'generate',
   'check',
   'status',
+  'verify',
   'reset',
   'prune',
   'database-url',
@@ -30,6 +31,25 @@ export const COMMAND_NAMES = [
 ] as const;
 
 export type CommandName = (typeof COMMAND_NAMES)[number];
+
+/** What a command takes besides options: at least and at most so many, shown as `name`. */
+export const POSITIONALS = {
+  check: { name: 'FILE', min: 1, max: Infinity, example: 'millrace check orders.csv' },
+  verify: { name: 'FILE', min: 0, max: Infinity, example: 'millrace verify data/input_data/orders.csv' },
+} as const satisfies Partial<Record<CommandName, Positional>>;
+
+export interface Positional {
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+  readonly example: string;
+}
+
+/** What `command` takes besides options; null: nothing. */
+export function positionalOf(command: CommandName): Positional | null {
+  const all: Partial<Record<CommandName, Positional>> = POSITIONALS;
+  return all[command] ?? null;
+}
 
 /** A default that depends on the machine or on other options; `text` says it in the help. */
 export interface Derived<T> {
@@ -73,7 +93,7 @@ function defaultSlots({ workers, lanes }: Readonly<Record<string, unknown>>): nu
   return 2 * Number(workers) + 4 * Number(lanes);
 }
 
-const CONNECTING = ['run', 'status', 'reset', 'prune', 'database-url', 'database-stop'] as const;
+const CONNECTING = ['run', 'status', 'verify', 'reset', 'prune', 'database-url', 'database-stop'] as const;
 
 export const OPTIONS = {
   inputDir: option({
@@ -81,7 +101,7 @@ export const OPTIONS = {
     kind: folder,
     default: 'data/input_data',
     help: 'the folder that is watched',
-    commands: ['run', 'status', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'reset', 'prune'],
   }),
   once: option({
     flag: 'once',
@@ -95,21 +115,21 @@ export const OPTIONS = {
     kind: flag,
     default: 'false',
     help: 'end standard output with one line of JSON; what is meant for people goes to standard error',
-    commands: ['run', 'generate', 'check', 'status'],
+    commands: ['run', 'generate', 'check', 'status', 'verify'],
   }),
   table: option({
     flag: 'table',
     kind: table,
     default: 'events',
     help: 'the table that rows go to; made when it is not there',
-    commands: ['run', 'status', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'reset', 'prune'],
   }),
   source: option({
     flag: 'source',
     kind: label,
     default: null,
     help: 'name of this source in the books; one instance may write per source and table (default: the absolute path of --input)',
-    commands: ['run', 'status', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'reset', 'prune'],
   }),
   patterns: option({
     flag: 'pattern',
@@ -130,7 +150,7 @@ export const OPTIONS = {
     kind: oneOf(['lf', 'cr']),
     default: 'lf',
     help: 'what ends a record: lf (also CR LF), or cr for files of old Macs',
-    commands: ['run', 'check'],
+    commands: ['run', 'check', 'verify'],
   }),
   watch: option({
     flag: 'watch',
@@ -358,6 +378,13 @@ export const OPTIONS = {
     help: 'books of files that ended longer ago are removed',
     commands: ['prune'],
   }),
+  allowUnknownRows: option({
+    flag: 'allow-unknown-rows',
+    kind: flag,
+    default: 'false',
+    help: 'rows that neither a file nor the books know are no difference: others write to this table, or books were pruned',
+    commands: ['verify'],
+  }),
   yes: option({
     flag: 'yes',
     kind: flag,
@@ -385,15 +412,16 @@ type Takes<S, C extends CommandName> = S extends { readonly commands: readonly (
     : false
   : false;
 
-/** The judged options of one command; `check` also gets its files. */
+/** The judged options of one command, and as `paths` what it takes besides. */
 export type OptionsOf<C extends CommandName> = {
   readonly [K in keyof Table as Takes<Table[K], C> extends true ? K : never]: ValueOf<Table[K]>;
-} & (C extends 'check' ? { readonly paths: readonly string[] } : unknown);
+} & (C extends keyof typeof POSITIONALS ? { readonly paths: readonly string[] } : unknown);
 
 export type RunOptions = OptionsOf<'run'>;
 export type GenerateOptions = OptionsOf<'generate'>;
 export type CheckOptions = OptionsOf<'check'>;
 export type StatusOptions = OptionsOf<'status'>;
+export type VerifyOptions = OptionsOf<'verify'>;
 export type ResetOptions = OptionsOf<'reset'>;
 export type PruneOptions = OptionsOf<'prune'>;
 export type DatabaseUrlOptions = OptionsOf<'database-url'>;

@@ -1,6 +1,6 @@
 // The words of `--help`, and the README's option table; both are rendered from the option table, so they cannot disagree with it.
 
-import { COMMAND_NAMES, OPTIONS, environmentName, optionsOf } from '../options.ts';
+import { COMMAND_NAMES, OPTIONS, environmentName, optionsOf, positionalOf } from '../options.ts';
 import type { CommandName, OptionSpec } from '../options.ts';
 
 /** What stands on the left, what on the right. */
@@ -10,7 +10,6 @@ interface CommandText {
   /** A sentence, in the imperative. */
   readonly sentence: string;
   readonly more?: string;
-  readonly positional?: string;
   readonly examples: readonly Entry[];
   readonly exits: readonly Entry[];
 }
@@ -61,7 +60,6 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
   check: {
     sentence: 'Read CSV files just as run would, without a database, and list what would be rejected.',
     more: 'Each rejected record is printed as file:line:column: code: sentence, with - for the column when the whole record is at fault. With --json, up to 10,000 of them are listed.',
-    positional: 'FILE',
     examples: [
       ['millrace check orders.csv', 'counts, and the first rejects with their places'],
       ['millrace check --json data/input_data/*.csv', 'the same for a program'],
@@ -76,6 +74,15 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
       ['millrace status --json | jq .total', 'the sums for a program'],
     ],
     exits: [DONE, USAGE, STOPPED],
+  },
+  verify: {
+    sentence: 'Read the files again by other code, and compare them with the books and with the table.',
+    more: `Prints a balance sheet per file, and every difference with its place. Files that are gone are shown from the books. Without FILE, rows of the table that no file explains are differences, too. Needs room for a temporary copy of all records in the database; one snapshot is compared, so a run may go on meanwhile. ${DATABASE}`,
+    examples: [
+      ['millrace verify', 'all files of data/input_data, and the table as a whole'],
+      ['millrace verify --input /data/shop orders.csv', 'one file'],
+    ],
+    exits: [['0', 'everything agrees'], ['1', 'something does not agree'], USAGE, STOPPED, INTERRUPTED],
   },
   reset: {
     sentence: 'Remove stored events, the books of a source, or both (when neither is named).',
@@ -160,8 +167,10 @@ export function commandHelp(name: CommandName, width: number): string {
 }
 
 function formOf(name: CommandName): string {
-  const { positional } = COMMANDS[name];
-  return positional === undefined ? name : `${name} ${positional}...`;
+  const positional = positionalOf(name);
+  if (positional === null) return name;
+  const word = positional.max === 1 ? positional.name : `${positional.name}...`;
+  return positional.min === 0 ? `${name} [${word}]` : `${name} ${word}`;
 }
 
 /** A left column wider than this gets a line of its own. */

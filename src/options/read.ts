@@ -5,8 +5,8 @@ import { relative } from 'node:path';
 import yargs from 'yargs';
 import type { Argv } from 'yargs';
 import { MillraceError } from '../errors.ts';
-import { COMMAND_NAMES, environmentName, optionsOf } from '../options.ts';
-import type { CommandName, OptionSpec, OptionsOf } from '../options.ts';
+import { COMMAND_NAMES, environmentName, optionsOf, positionalOf } from '../options.ts';
+import type { CommandName, OptionSpec, OptionsOf, Positional } from '../options.ts';
 import { commandHelp, programHelp } from './help.ts';
 import { Unfit } from './kinds.ts';
 
@@ -62,7 +62,8 @@ export function readOptions<C extends CommandName>(
 ): OptionsOf<C> {
   const values: Record<string, unknown> = {};
   for (const [key, spec] of optionsOf(command)) values[key] = valueOf(spec, args, env, values);
-  if (command === 'check') values['paths'] = filesOf(args);
+  const positional = positionalOf(command);
+  if (positional !== null) values['paths'] = wordsOf(command, positional, args);
   refuseCombinations(command, values);
   return values as OptionsOf<C>;
 }
@@ -98,14 +99,16 @@ function declareCommand(
   chosen: (command: CommandName, args: Arguments) => void,
 ): void {
   const build = (command: Argv): Argv => {
-    if (name === 'check') command.positional('paths', { type: 'string', array: true });
+    if (positionalOf(name) !== null) command.positional('paths', { type: 'string', array: true });
     for (const [, { flag, kind }] of optionsOf(name)) {
       const isFlag = kind.placeholder === '';
       command.option(flag, { type: isFlag ? 'boolean' : 'string', requiresArg: !isFlag });
     }
     return command;
   };
-  parser.command(name === 'check' ? 'check [paths...]' : name, name, build, (args) => chosen(name, args));
+  parser.command(positionalOf(name) === null ? name : `${name} [paths...]`, name, build, (args) =>
+    chosen(name, args),
+  );
 }
 
 /** Ours, since yargs cannot show what a value looks like, and says `[string]` where a person wants to read `DIR`. */
@@ -124,7 +127,7 @@ function refuseUnknown(args: Arguments): void {
   const known = optionsOf(command).map(([, spec]) => spec.flag);
   for (const key of Object.keys(args))
     if (!YARGS_KEYS.has(key) && !known.includes(key)) throw unknownOption(command, key, known);
-  const stray = words.length > 1 ? words[1] : command === 'check' ? undefined : trailing(args)[0];
+  const stray = words.length > 1 ? words[1] : positionalOf(command) === null ? trailing(args)[0] : undefined;
   if (stray !== undefined)
     throw usage(`${command}: takes no argument "${stray}"`, `millrace ${command} --help says what it takes`);
 }
@@ -189,15 +192,18 @@ function judged(spec: OptionSpec<unknown>, said: string, text: string): unknown 
   return value;
 }
 
-function filesOf(args: Arguments): readonly string[] {
+function wordsOf(command: CommandName, positional: Positional, args: Arguments): readonly string[] {
   const words = (args['paths'] as readonly unknown[] | undefined) ?? [];
   const afterDashes = (args['_'] as readonly unknown[]).slice(1); // yargs moves them here before the handler
-  const files = [...words, ...afterDashes].map(String);
-  if (files.length === 0)
-    throw usage('check: needs at least one FILE', 'for example: millrace check orders.csv');
-  const bad = files.find((file) => file === '' || file.includes('\0'));
-  if (bad !== undefined) throw usage(`check: FILE must be the name of a file, got "${bad}"`);
-  return files;
+  const all = [...words, ...afterDashes].map(String);
+  const { name, min, max, example } = positional;
+  if (all.length < min)
+    throw usage(`${command}: needs ${max === 1 ? 'a' : 'at least one'} ${name}`, `for example: ${example}`);
+  if (all.length > max)
+    throw usage(`${command}: takes one ${name}, got ${all.length}`, `for example: ${example}`);
+  const bad = all.find((word) => word === '' || word.includes('\0'));
+  if (bad !== undefined) throw usage(`${command}: ${name} must not be empty, got "${bad}"`);
+  return all;
 }
 
 /** What no single value can say. Names only are compared; whether folders exist is asked when they are opened. */

@@ -30,7 +30,20 @@ export interface FieldWriter {
   position: number;
 }
 
+/** What a type accepts, as data: for readers that must judge by code of their own (`verify`). Bounds that are not there are null. */
+export type TypeRule =
+  | { readonly kind: 'uuid' | 'timestamp' }
+  | { readonly kind: 'text'; readonly max: number | null; readonly oneOf: readonly string[] | null }
+  | { readonly kind: 'integer'; readonly min: number }
+  | {
+      readonly kind: 'numeric';
+      readonly precision: number;
+      readonly scale: number;
+      readonly isSigned: boolean;
+    };
+
 export interface ColumnType {
+  readonly rule: TypeRule;
   /** As PostgreSQL's `format_type` prints it, e.g. `character varying(255)`. */
   readonly sql: string;
   /** The accepted grammar in words, for the docs' column table. */

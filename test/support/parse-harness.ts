@@ -16,6 +16,7 @@ import { parseTask } from '../../workers/parse.ts';
 
 /** A key of one to sixteen lower-case letters, so that tests can cut short files at every byte. */
 const shortKey: ColumnType = {
+  rule: { kind: 'uuid' },
   sql: 'uuid',
   grammar: 'letters',
   oid: 2950,

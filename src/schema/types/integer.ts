@@ -18,6 +18,7 @@ export interface IntegerOptions {
 export function integer({ min = INT4_MIN }: IntegerOptions = {}): ColumnType {
   const signed = min < 0;
   return {
+    rule: { kind: 'integer', min },
     sql: 'integer',
     grammar: `whole number, ${signed ? 'digits and perhaps a minus sign' : 'digits only'}, ${min} to ${INT4_MAX}`,
     oid: 23,

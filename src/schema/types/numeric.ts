@@ -23,6 +23,7 @@ export function numeric(precision: number, scale: number, options: NumericOption
   const signed = options.min === undefined;
   const wholeMax = precision - scale;
   return {
+    rule: { kind: 'numeric', precision, scale, isSigned: signed },
     sql: `numeric(${precision},${scale})`,
     grammar:
       `plain decimal${signed ? ', perhaps with a minus sign' : ' >= 0'}, ` +

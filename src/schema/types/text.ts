@@ -26,6 +26,7 @@ export interface TextType extends ColumnType {
 export function text(options: TextOptions = {}): TextType {
   const { max = Infinity, oneOf } = options;
   return {
+    rule: { kind: 'text', max: options.max ?? null, oneOf: oneOf ?? null },
     codePointsMax: oneOf === undefined ? max : Math.max(...oneOf.map((value) => Array.from(value).length)),
     sql: max === Infinity ? 'character varying' : `character varying(${max})`,
     grammar: grammarOf(options),

@@ -28,6 +28,7 @@ const SECONDS_MIN = (dayNumber(1, 1, 1) - EPOCH_DAY) * SECONDS_PER_DAY;
 const SECONDS_END = (dayNumber(10_000, 1, 1) - EPOCH_DAY) * SECONDS_PER_DAY;
 
 const TYPE: ColumnType = {
+  rule: { kind: 'timestamp' },
   sql: 'timestamp without time zone',
   grammar:
     'YYYY-MM-DD HH:MM:SS, also with T, up to 6 decimals of a second, Z or an offset up to +14:00 or -14:00 ' +

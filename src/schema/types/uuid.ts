@@ -18,6 +18,7 @@ const CANONICAL_PLACES = Uint8Array.of(0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26
 const PLAIN_PLACES = Uint8Array.from({ length: 16 }, (_, index) => index * 2);
 
 const TYPE: ColumnType = {
+  rule: { kind: 'uuid' },
   sql: 'uuid',
   grammar: 'UUID: canonical, upper case, in braces, or without hyphens',
   oid: 2950,

@@ -1,0 +1,329 @@
+// The whole of `verify` without its words: files, books and table of one source against each other, in one snapshot of the database. What
+// a single file says is judged in file.ts and account.ts; here files and table are joined.
+
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { quoteTable } from '../../schema/ddl.ts';
+import type { TableDefinition, TableName } from '../../schema/table.ts';
+import { MEANINGFUL, groupByTransaction, readBooks } from './books.ts';
+import type { BookFile, BookSlice } from './books.ts';
+import { openQuietly, verifyFile } from './file.ts';
+import type { FileTools } from './file.ts';
+import { Findings } from './report.ts';
+import type { Sheet } from './report.ts';
+import { ELSEWHERE, RecordTable } from './table.ts';
+import type { KeyPlace, Sampled } from './table.ts';
+
+export interface BalanceInput {
+  readonly client: pg.Client;
+  readonly table: TableDefinition;
+  readonly tableName: TableName;
+  readonly sourceId: number;
+  readonly folder: string;
+  /** Names below the folder, as bytes in latin1; null: all files, and the table as a whole. */
+  readonly only: ReadonlySet<string> | null;
+  readonly newline: 'lf' | 'cr';
+  /** Rows that neither a file nor the books know are no difference. */
+  readonly allowUnknownRows: boolean;
+  readonly signal: AbortSignal;
+  readonly progress: (name: string, bytes: number, of: number) => void;
+}
+
+const SHOWN_PER_KIND = 100;
+
+/** Opens its own transaction and ends it; `client` must be in none. */
+export async function balance(input: BalanceInput): Promise<Findings> {
+  const { client } = input;
+  // One snapshot: a run that goes on meanwhile changes nothing of what is compared.
+  await client.query(
+    'BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0',
+  );
+  try {
+    return await compareAll(input);
+  } finally {
+    await client.query('ROLLBACK').catch(() => undefined); // a lost connection has rolled back by itself
+  }
+}
+
+async function compareAll(input: BalanceInput): Promise<Findings> {
+  const findings = new Findings();
+  const books = await readBooks(input.client, input.sourceId);
+  const { ofXid, ofSlice } = groupByTransaction(books);
+  const records = new RecordTable(input.client, input.table, quoteTable(input.tableName));
+  await records.make();
+  const { client, table, newline, signal, progress } = input;
+  const tools = { client, table, newline, records, groups: ofSlice, findings, signal, progress };
+  const read = await readFiles(input, tools, books);
+  if (signal.aborted) return findings;
+  await noteUnread(input, books, findings);
+  await records.nameTransactions(ofXid, MEANINGFUL);
+  progress('the table', 0, 0);
+  await records.join();
+  await compareTable(input, books, read, ofSlice, records, findings);
+  return findings;
+}
+
+/** Reads every file again that is there; returns those of which all committed ranges were read. */
+async function readFiles(
+  input: BalanceInput,
+  tools: FileTools,
+  books: readonly BookFile[],
+): Promise<Set<BookFile>> {
+  const read = new Set<BookFile>();
+  for (const [number, book] of books.entries()) {
+    if (input.only !== null && !input.only.has(book.nameBytes.toString('latin1'))) continue;
+    if (input.signal.aborted) break;
+    const sheet = sheetOf(book);
+    tools.findings.sheets.push(sheet);
+    if (book.slices.length === 0 && book.state !== 'reading' && book.state !== 'done') {
+      sheet.standing = 'refused';
+      continue;
+    }
+    const path = Buffer.concat([Buffer.from(`${input.folder}/`), book.nameBytes]);
+    const file = book.isSuperseded ? null : await openQuietly(path);
+    if (file === null) {
+      sheet.standing = 'gone';
+      if (book.slices.length === 0) read.add(book);
+      continue;
+    }
+    try {
+      if (await verifyFile(tools, file, book, number, sheet)) read.add(book);
+    } finally {
+      await file.close();
+    }
+  }
+  return read;
+}
+
+function sheetOf(book: BookFile): Sheet {
+  const sum = (of: (slice: BookSlice) => number): number =>
+    book.slices.reduce((all, slice) => all + of(slice), 0);
+  return {
+    name: book.name,
+    generation: book.generation,
+    state: book.state,
+    standing: 'agrees',
+    records: sum((slice) => slice.records),
+    inserted: sum((slice) => slice.inserted),
+    duplicates: sum((slice) => slice.duplicates),
+    conflicting: sum((slice) => slice.conflicting),
+    rejected: sum((slice) => slice.rejected),
+    recordsFound: 0,
+    rejectedFound: 0,
+    bytesUnread: 0,
+  };
+}
+
+/** Files that were asked for by name, and that the books do not know. */
+async function noteUnread(
+  input: BalanceInput,
+  books: readonly BookFile[],
+  findings: Findings,
+): Promise<void> {
+  const known = new Set(books.map(({ nameBytes }) => nameBytes.toString('latin1')));
+  const there = input.only ?? (await namesIn(input.folder));
+  for (const name of there) {
+    if (known.has(name)) continue;
+    const shown = Buffer.from(name, 'latin1').toString('utf8');
+    const empty = { records: 0, inserted: 0, duplicates: 0, conflicting: 0, rejected: 0 };
+    const found = { recordsFound: 0, rejectedFound: 0, bytesUnread: 0 };
+    findings.sheets.push({
+      name: shown,
+      generation: null,
+      state: null,
+      standing: 'unread',
+      ...empty,
+      ...found,
+    });
+  }
+}
+
+async function namesIn(folder: string): Promise<Set<string>> {
+  const entries = await readdir(folder, { encoding: 'buffer', withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => entry.name.toString('latin1'));
+  return new Set(files.filter((name) => name.endsWith('.csv') && !name.startsWith('.')));
+}
+
+async function compareTable(
+  input: BalanceInput,
+  books: readonly BookFile[],
+  read: ReadonlySet<BookFile>,
+  groupOf: ReadonlyMap<BookSlice, number>,
+  records: RecordTable,
+  findings: Findings,
+): Promise<void> {
+  const sheets = new Map(findings.sheets.map((sheet) => [sheet.generation, sheet]));
+  const say = async (
+    kind: 'missing' | 'changed' | 'winner',
+    sampled: Sampled<KeyPlace>,
+    textOf: (place: KeyPlace) => Promise<string>,
+  ): Promise<void> => {
+    const { rows, total } = sampled;
+    for (const [index, place] of rows.entries()) {
+      const book = books[place.file];
+      const sheet = sheets.get(book?.generation ?? null) ?? null;
+      const { line, offset, key } = place;
+      const times = index === rows.length - 1 ? total - index : 1;
+      const text = `${input.table.key} ${key} ${await textOf(place)}`;
+      findings.add(sheet, { kind, file: book?.name ?? null, line, offset, key, text }, times);
+    }
+  };
+  const groups = groupsOf(books, read, groupOf);
+  const whole = [...groups].flatMap(([number, { isWhole }]) => (isWhole ? [number] : []));
+  await say('missing', await records.missing(SHOWN_PER_KIND), async () => 'is in no row of the table');
+  await say(
+    'changed',
+    await records.changed(whole, SHOWN_PER_KIND),
+    async (place) => `has other values: ${await records.contrast(place)}`,
+  );
+  await say(
+    'winner',
+    await records.wrongWinner(whole, SHOWN_PER_KIND),
+    async () => 'is stored with the values of another record than the one whose transaction stored it',
+  );
+  await compareCounts(groups, records, findings, sheets);
+  if (input.only === null) await compareRest(input, books, read, groups, records, findings);
+}
+
+interface Group {
+  /** Files of which slices belong to it. */
+  readonly files: Set<BookFile>;
+  /** Every slice of it was read again. */
+  isWhole: boolean;
+  inserted: number;
+  /** Of the slices that were read. */
+  insertedRead: number;
+  conflictingRead: number;
+}
+
+function groupsOf(
+  books: readonly BookFile[],
+  read: ReadonlySet<BookFile>,
+  groupOf: ReadonlyMap<BookSlice, number>,
+): Map<number, Group> {
+  const groups = new Map<number, Group>();
+  for (const book of books) {
+    for (const slice of book.slices) {
+      const number = groupOf.get(slice);
+      if (number === undefined) continue;
+      const empty = {
+        files: new Set<BookFile>(),
+        isWhole: true,
+        inserted: 0,
+        insertedRead: 0,
+        conflictingRead: 0,
+      };
+      const group = groups.get(number) ?? empty;
+      groups.set(number, group);
+      group.files.add(book);
+      group.inserted += slice.inserted;
+      if (read.has(book)) {
+        group.insertedRead += slice.inserted;
+        group.conflictingRead += slice.conflicting;
+      } else group.isWhole = false;
+    }
+  }
+  return groups;
+}
+
+/** What the books call inserted against the rows that carry the transactions of the same slices. */
+async function compareCounts(
+  groups: ReadonlyMap<number, Group>,
+  records: RecordTable,
+  findings: Findings,
+  sheets: ReadonlyMap<string | null, Sheet>,
+): Promise<void> {
+  const counted = await records.groups();
+  let uncounted = 0;
+  for (const [number, group] of groups) {
+    const { stored = 0, untraced = 0, differing = 0 } = counted.get(number) ?? {};
+    const { insertedRead, conflictingRead, isWhole } = group;
+    const [first] = group.files;
+    const sheet = sheets.get(first?.generation ?? null) ?? null;
+    const names = [...group.files].slice(0, 3).map(({ name }) => name);
+    const among = `${names.join(', ')}${group.files.size > 3 ? ` and ${group.files.size - 3} more files` : ''}`;
+    const place = { file: first?.name ?? null, line: null, offset: null, key: null };
+    const isLess = isWhole && insertedRead < stored;
+    if (isLess || insertedRead > stored + untraced) {
+      const text = `the books count ${insertedRead} inserted in a transaction of ${among}, the table holds ${stored} rows of it`;
+      findings.add(sheet, { kind: 'inserted', ...place, text });
+    }
+    if (conflictingRead > differing) {
+      const text = `the books count ${conflictingRead} conflicting duplicates in a transaction of ${among}, ${differing} differ from their row`;
+      findings.add(sheet, { kind: 'conflicting', ...place, text });
+    } else uncounted += differing - conflictingRead;
+  }
+  if (uncounted > 0)
+    findings.notes.push(
+      `${uncounted} records differ from the stored row and are not booked as conflicting: they were read before conflicts were counted, their row was changed since, or the user may not SELECT all columns`,
+    );
+}
+
+/** Rows that no record explains, and the sum where single transactions cannot be told apart. */
+async function compareRest(
+  input: BalanceInput,
+  books: readonly BookFile[],
+  read: ReadonlySet<BookFile>,
+  groups: ReadonlyMap<number, Group>,
+  records: RecordTable,
+  findings: Findings,
+): Promise<void> {
+  const say = (keys: readonly string[], count: number, why: string): void => {
+    for (const [index, key] of keys.entries()) {
+      const times = index === keys.length - 1 ? count - index : 1;
+      const text = `${input.table.key} ${key} is in the table and ${why}`;
+      findings.add(null, { kind: 'extra', file: null, line: null, offset: null, key, text }, times);
+    }
+  };
+  for (const [number, { count, keys }] of await records.extra()) {
+    const group = number === null || number === ELSEWHERE ? undefined : groups.get(number);
+    if (number === ELSEWHERE) {
+      findings.notes.push(
+        `${count} rows were stored from other sources or files that are not in the books any more`,
+      );
+    } else if (group === undefined) {
+      if (!input.allowUnknownRows) say(keys, count, 'neither a file nor the books know it');
+      else findings.notes.push(`${count} rows are known neither to a file nor to the books`);
+    } else {
+      const unread = group.inserted - group.insertedRead;
+      if (count > unread)
+        say(
+          keys,
+          count - unread,
+          `a transaction of ${[...group.files][0]?.name} stored it, but no record there has it`,
+        );
+      else
+        findings.notes.push(`${count} rows are of files whose bytes are gone: only the books speak for them`);
+    }
+  }
+  await compareSum(books, read, groups, records, findings);
+}
+
+/** After dump and restore no row can be traced to its transaction: then only the sum says something. */
+async function compareSum(
+  books: readonly BookFile[],
+  read: ReadonlySet<BookFile>,
+  groups: ReadonlyMap<number, Group>,
+  records: RecordTable,
+  findings: Findings,
+): Promise<void> {
+  const slices = books.flatMap((book) => book.slices);
+  const traced = [...groups.values()].reduce((sum, group) => sum + group.inserted, 0);
+  const inserted = slices.reduce((sum, slice) => sum + slice.inserted, 0);
+  if (traced === inserted) return;
+  findings.notes.push(
+    'transaction ids of another cluster or database: rows cannot be traced to their files, only sums are compared',
+  );
+  if (read.size < books.length) return;
+  const stored = await records.storedKeys();
+  if (stored === inserted) return;
+  const text = `the books count ${inserted} inserted in all, the table holds ${stored} of the files' records`;
+  findings.add(null, { kind: 'inserted', file: null, line: null, offset: null, key: null, text });
+}
+
+/** The name of a file below the folder as the books know it, or null when it is not in there. */
+export function nameBelow(folder: string, path: string): string | null {
+  const below = path.startsWith(join(folder, '/')) ? path.slice(join(folder, '/').length) : null;
+  return below === null || below === '' ? null : Buffer.from(below, 'utf8').toString('latin1');
+}

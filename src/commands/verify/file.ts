@@ -1,0 +1,147 @@
+// One file of the books, read again: are its committed bytes still those, what are its records, and what do the books say of them? Valid records
+// go to the table that is compared with the user's.
+
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
+import type pg from 'pg';
+import type { TableDefinition } from '../../schema/table.ts';
+import { SliceAccount } from './account.ts';
+import type { BookFile, BookSlice } from './books.ts';
+import { readRejects } from './books.ts';
+import type { Layout } from './reader.ts';
+import { readAt, readLayout, readRecords } from './reader.ts';
+import type { Findings, Sheet } from './report.ts';
+import type { Placed, RecordTable } from './table.ts';
+
+const CRC_BLOCK_BYTES = 4 * 1024 * 1024;
+
+export interface FileTools {
+  readonly client: pg.Client;
+  readonly table: TableDefinition;
+  readonly newline: 'lf' | 'cr';
+  readonly records: RecordTable;
+  readonly groups: ReadonlyMap<BookSlice, number>;
+  readonly findings: Findings;
+  readonly signal: AbortSignal;
+  /** Bytes read so far of a file of that size. */
+  readonly progress: (name: string, bytes: number, of: number) => void;
+}
+
+/** Null when it is not there, or is no regular file. Never through a symbolic link, never waiting for a FIFO. */
+export async function openQuietly(path: Buffer | string): Promise<FileHandle | null> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = await open(path, flags).catch((error: NodeJS.ErrnoException) => {
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(error.code ?? '')) return null;
+    throw error;
+  });
+  if (file === null || (await file.stat()).isFile()) return file;
+  await file.close();
+  return null;
+}
+
+/** Returns true when all committed ranges were read again. `number` stands for the file in the table of records. */
+export async function verifyFile(
+  tools: FileTools,
+  file: FileHandle,
+  book: BookFile,
+  number: number,
+  sheet: Sheet,
+): Promise<boolean> {
+  const { size } = await file.stat();
+  sheet.bytesUnread = Math.max(0, size - (book.slices.at(-1)?.end ?? 0));
+  const changed = await firstChanged(file, book.slices);
+  if (changed !== null) {
+    const text = `bytes ${changed.start} to ${changed.end} are not those that were committed`;
+    const place = { file: book.name, line: changed.firstLine, offset: changed.start, key: null };
+    tools.findings.add(sheet, { kind: 'content', ...place, text });
+    sheet.standing = 'changed';
+    return false;
+  }
+  if (book.slices.length === 0) return true;
+  const layout = await readLayout(file, size, tools.table, tools.newline);
+  if (layout === null) {
+    if (book.slices.every(({ records }) => records === 0)) return true;
+    const text = 'the first line is no header that names the required columns, though records are booked';
+    tools.findings.add(sheet, { kind: 'header', file: book.name, line: 1, offset: 0, key: null, text });
+    return false;
+  }
+  for (const run of runsOf(book.slices)) await verifyRun(tools, file, book, run, layout, number, sheet);
+  return !tools.signal.aborted;
+}
+
+/** The first range whose checksum differs. */
+export async function firstChanged(
+  file: FileHandle,
+  slices: readonly BookSlice[],
+): Promise<BookSlice | null> {
+  for (const slice of slices) {
+    let crc = 0;
+    let at = slice.start;
+    while (at < slice.end) {
+      const bytes = await readAt(file, at, Math.min(CRC_BLOCK_BYTES, slice.end - at));
+      if (bytes.length === 0) return slice;
+      crc = crc32(bytes, crc);
+      at += bytes.length;
+    }
+    if (crc !== slice.crc) return slice;
+  }
+  return null;
+}
+
+/** Committed ranges that join without a gap. */
+export function runsOf(slices: readonly BookSlice[]): BookSlice[][] {
+  const runs: BookSlice[][] = [];
+  for (const slice of slices) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.at(-1)?.end === slice.start) last.push(slice);
+    else runs.push([slice]);
+  }
+  return runs;
+}
+
+async function verifyRun(
+  tools: FileTools,
+  file: FileHandle,
+  book: BookFile,
+  run: readonly BookSlice[],
+  layout: Layout,
+  number: number,
+  sheet: Sheet,
+): Promise<void> {
+  const reread = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
+  const [first, last] = [run[0], run.at(-1)];
+  if (first === undefined || last === undefined) return;
+  let next = 1;
+  let account = await openAccount(tools, book, first, sheet);
+  const range = { start: first.start, end: last.end, line: first.firstLine };
+  for await (const block of readRecords(file, layout, tools.table, range)) {
+    if (tools.signal.aborted) return;
+    const placed: Placed[] = [];
+    for (const record of block) {
+      while (record.offset >= account.slice.end && next < run.length) {
+        await account.close(reread);
+        account = await openAccount(tools, book, run[next]!, sheet);
+        next += 1;
+      }
+      const group = tools.groups.get(account.slice) ?? -1;
+      if (account.take(record)) placed.push({ record, file: number, group });
+    }
+    await tools.records.add(placed);
+    tools.progress(book.name, block.at(-1)?.offset ?? range.start, last.end);
+  }
+  await account.close(reread);
+  for (const slice of run.slice(next)) await (await openAccount(tools, book, slice, sheet)).close(reread);
+}
+
+async function openAccount(
+  tools: FileTools,
+  book: BookFile,
+  slice: BookSlice,
+  sheet: Sheet,
+): Promise<SliceAccount> {
+  // Also where the books say that there are none: a single query costs 0.1 ms, and a stray reject is a difference.
+  const rejects = await readRejects(tools.client, book.generation, slice);
+  return new SliceAccount(slice, rejects, sheet, tools.findings);
+}

@@ -1,0 +1,242 @@
+// The records of one file, judged once more from its bytes: block by block, with papaparse for the fields, in bounded memory. What is
+// made of them is not decided here.
+
+import { isUtf8 } from 'node:buffer';
+import type { FileHandle } from 'node:fs/promises';
+import Papa from 'papaparse';
+import type { RejectCode } from '../../core/reject.ts';
+import { RECORD_BYTES_MAX } from '../../core/slice.ts';
+import type { TableDefinition } from '../../schema/table.ts';
+import { cutRecord } from './lines.ts';
+import type { Form } from './lines.ts';
+import { judgeValue } from './values.ts';
+import type { Value } from './values.ts';
+
+const BLOCK_BYTES = 1024 * 1024;
+const DELIMITERS = [',', ';', '\t', '|'] as const;
+
+/** A record as it stands in the file, and what it is. Lines count from 1. */
+export interface FoundRecord {
+  readonly offset: number;
+  readonly length: number;
+  readonly line: number;
+  /** In the order of the table's columns; null for a record that no rule of ours lets pass. */
+  readonly values: readonly Value[] | null;
+  readonly code: RejectCode | null;
+}
+
+/** How a file's records are read: its form, and which of the table's columns stands in which field (-1: in none). */
+export interface Layout {
+  readonly form: Form;
+  readonly fieldOf: readonly number[];
+  readonly headerEnd: number;
+  readonly headerLines: number;
+}
+
+/** Of the whole file. Null when its first line is no header that names all required columns. */
+export async function readLayout(
+  file: FileHandle,
+  size: number,
+  table: TableDefinition,
+  newline: 'lf' | 'cr',
+): Promise<Layout | null> {
+  const bytes = await readAt(file, 0, Math.min(size, RECORD_BYTES_MAX * 2 + 4));
+  const final = bytes.length === size;
+  const candidates = DELIMITERS.flatMap((delimiter) => {
+    const form = {
+      delimiter: delimiter.charCodeAt(0),
+      newline: newline === 'cr' ? 0x0d : 0x0a,
+      width: 0,
+    };
+    return layoutOf(bytes, final, form, table) ?? [];
+  });
+  const known = ({ fieldOf }: Layout): number =>
+    fieldOf.reduce(
+      (sum, field, i) => sum + (field < 0 ? 0 : table.columns[i]?.required === true ? 100 : 1),
+      0,
+    );
+  const [best] = candidates.toSorted((a, b) => known(b) - known(a));
+  const complete = table.columns.every((column, i) => !column.required || (best?.fieldOf[i] ?? -1) >= 0);
+  return best !== undefined && complete ? best : null;
+}
+
+function layoutOf(bytes: Buffer, final: boolean, form: Form, table: TableDefinition): Layout | null {
+  let at = bytes.length >= 3 && bytes.readUIntBE(0, 3) === 0xefbbbf ? 3 : 0;
+  let lines = 0;
+  for (;;) {
+    if (at >= bytes.length) return null;
+    const cut = cutRecord(bytes, at, final, form);
+    if (cut.kind !== 'blank' && cut.kind !== 'record') return null;
+    lines += cut.lines;
+    if (cut.kind === 'record') {
+      const names = fieldsOf(bytes.toString('utf8', at, cut.end), form)[0] ?? [];
+      const folded = names.map((name) =>
+        name.replace(/^[ \t]+|[ \t]+$/g, '').replace(/[A-Z]/g, (c) => c.toLowerCase()),
+      );
+      const fieldOf = table.columns.map(({ name }) => folded.indexOf(name));
+      return { form: { ...form, width: names.length }, fieldOf, headerEnd: cut.next, headerLines: lines };
+    }
+    at = cut.next;
+  }
+}
+
+/**
+ * Judges the records in [start, end), which must be a range of whole records; `line` is the line that begins at `start`. Ends early when the
+ * file does. Blocks hold about a MiB of file each.
+ */
+export async function* readRecords(
+  file: FileHandle,
+  layout: Layout,
+  table: TableDefinition,
+  range: { readonly start: number; readonly end: number; readonly line: number },
+): AsyncGenerator<readonly FoundRecord[]> {
+  let bytes: Buffer = Buffer.alloc(0);
+  let base = range.start;
+  let line = range.line;
+  if (base === 0) {
+    base = layout.headerEnd;
+    line += layout.headerLines;
+  }
+  let endless = false;
+  while (base < range.end) {
+    const wanted = Math.min(BLOCK_BYTES, range.end - base - bytes.length);
+    const more = await readAt(file, base + bytes.length, wanted);
+    bytes = bytes.length === 0 ? more : Buffer.concat([bytes, more]);
+    const final = more.length < wanted || base + bytes.length >= range.end;
+    if (endless) {
+      // Only the end of a line that is too long matters; its record was given already, but for its length.
+      const found = bytes.indexOf(layout.form.newline);
+      const passed = found < 0 ? bytes.length : found + 1;
+      if (found >= 0 || final) {
+        line += 1;
+        endless = false;
+      }
+      base += passed;
+      bytes = bytes.subarray(passed);
+      if (more.length === 0) return;
+      continue;
+    }
+    const taken = takeRecords(bytes, final, layout, table, base, line);
+    base += taken.used;
+    line = taken.nextLine;
+    bytes = Buffer.from(bytes.subarray(taken.used));
+    endless = taken.isEndless;
+    if (endless) {
+      base += bytes.length;
+      bytes = Buffer.alloc(0);
+    }
+    yield taken.records;
+    if (more.length === 0 && final) return;
+  }
+}
+
+interface Taken {
+  readonly records: readonly FoundRecord[];
+  readonly used: number;
+  readonly nextLine: number;
+  readonly isEndless: boolean;
+}
+
+function takeRecords(
+  bytes: Buffer,
+  final: boolean,
+  layout: Layout,
+  table: TableDefinition,
+  base: number,
+  firstLine: number,
+): Taken {
+  const records: (FoundRecord | Waiting)[] = [];
+  let at = 0;
+  let line = firstLine;
+  let isEndless = false;
+  while (at < bytes.length) {
+    const cut = cutRecord(bytes, at, final, layout.form);
+    if (cut.kind === 'more') break;
+    if (cut.kind === 'endless') {
+      records.push(refused(base + at, bytes.length - at, line, 'record_too_large'));
+      isEndless = true;
+      at = bytes.length;
+      break;
+    }
+    const place = { offset: base + at, length: cut.end - at, line };
+    if (cut.kind === 'fault') records.push(refused(place.offset, place.length, line, cut.fault));
+    else if (cut.kind === 'record') records.push(waiting(bytes.subarray(at, cut.end), place));
+    line += cut.lines;
+    at = cut.next;
+  }
+  return { records: judgeWaiting(records, layout, table), used: at, nextLine: line, isEndless };
+}
+
+/** A well-formed record whose fields are still to be taken apart, many at a time. */
+interface Waiting {
+  readonly offset: number;
+  readonly length: number;
+  readonly line: number;
+  readonly text: string;
+}
+
+function waiting(
+  bytes: Buffer,
+  place: { offset: number; length: number; line: number },
+): FoundRecord | Waiting {
+  if (bytes.includes(0)) return { ...place, values: null, code: 'nul_byte' };
+  if (!isUtf8(bytes)) return { ...place, values: null, code: 'invalid_utf8' };
+  return { ...place, text: bytes.toString('utf8') };
+}
+
+function refused(offset: number, length: number, line: number, code: RejectCode): FoundRecord {
+  return { offset, length, line, values: null, code };
+}
+
+function judgeWaiting(
+  found: readonly (FoundRecord | Waiting)[],
+  layout: Layout,
+  table: TableDefinition,
+): FoundRecord[] {
+  const texts = found.flatMap((record) => ('text' in record ? [record.text] : []));
+  const separator = String.fromCharCode(layout.form.newline);
+  const together = texts.length === 0 ? [] : fieldsOf(texts.join(separator), layout.form);
+  const all =
+    together.length === texts.length ? together : texts.map((text) => fieldsOf(text, layout.form)[0] ?? []);
+  let next = 0;
+  return found.map((record) => ('text' in record ? judge(record, all[next++] ?? [], layout, table) : record));
+}
+
+function fieldsOf(text: string, { delimiter, newline }: Form): string[][] {
+  const settings = {
+    delimiter: String.fromCharCode(delimiter),
+    newline: String.fromCharCode(newline),
+    quoteChar: '"',
+  };
+  // The parser itself: Papa.parse would drop U+FEFF at the beginning, which is data here.
+  const parser = new Papa.Parser({ ...settings, newline: settings.newline as '\n' | '\r' });
+  return (parser.parse(text, 0, false) as { data: string[][] }).data;
+}
+
+function judge(
+  { offset, length, line }: Waiting,
+  fields: readonly string[],
+  { fieldOf }: Layout,
+  table: TableDefinition,
+): FoundRecord {
+  const values: Value[] = [];
+  for (const [index, column] of table.columns.entries()) {
+    const field = fieldOf[index] ?? -1;
+    const judged = judgeValue(column, field < 0 ? undefined : fields[field]);
+    if ('fault' in judged) return { offset, length, line, values: null, code: judged.fault };
+    values.push(judged.value);
+  }
+  return { offset, length, line, values, code: null };
+}
+
+/** Fewer bytes only where the file ends. */
+export async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(Math.max(0, length));
+  let filled = 0;
+  while (filled < bytes.length) {
+    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, offset + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return bytes.subarray(0, filled);
+}

@@ -1,0 +1,207 @@
+// The records that `verify` found, side by side with the rows of the user's table: a temporary table that lives until the transaction ends,
+// filled record by record, and one join. PostgreSQL's own casts read our texts, so that neither the pipeline's encoding nor ours is trusted.
+
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import { quoteIdentifier } from '../../schema/ddl.ts';
+import type { TableDefinition } from '../../schema/table.ts';
+import type { FoundRecord } from './reader.ts';
+
+/** A valid record on its way into the temporary table. `file` and `group` are numbers of the caller's; group 0: in none. */
+export interface Placed {
+  readonly record: FoundRecord;
+  readonly file: number;
+  readonly group: number;
+}
+
+/** Group of rows that a transaction of another source, or of books that were taken away, has written. */
+export const ELSEWHERE = 0;
+
+const RECORDS = 'pg_temp.millrace_verify_records';
+const XIDS = 'pg_temp.millrace_verify_xids';
+const JOINED = 'pg_temp.millrace_verify_joined';
+
+export class RecordTable {
+  readonly #client: pg.Client;
+  readonly #table: TableDefinition;
+  readonly #tableSql: string;
+  readonly #key: string;
+  readonly #columns: readonly string[];
+
+  constructor(client: pg.Client, table: TableDefinition, tableSql: string) {
+    this.#client = client;
+    this.#table = table;
+    this.#tableSql = tableSql;
+    this.#key = quoteIdentifier(table.key);
+    this.#columns = table.columns.map(({ name }) => quoteIdentifier(name));
+  }
+
+  /** Inside a transaction: it ends with it. */
+  async make(): Promise<void> {
+    const columns = this.#table.columns.map(({ name, type }) => `${quoteIdentifier(name)} ${type.sql}`);
+    await this.#client.query(
+      `CREATE TEMPORARY TABLE millrace_verify_records (file integer, grp integer, byte_offset bigint, line bigint, ${columns.join(', ')})
+         ON COMMIT DROP;
+       CREATE TEMPORARY TABLE millrace_verify_xids (xid bigint PRIMARY KEY, grp integer NOT NULL) ON COMMIT DROP`,
+    );
+  }
+
+  async add(placed: readonly Placed[]): Promise<void> {
+    if (placed.length === 0) return;
+    const target = `${RECORDS} (file, grp, byte_offset, line, ${this.#columns.join(', ')})`;
+    const stream = this.#client.query(copyFrom(`COPY ${target} FROM STDIN`));
+    await pipeline(Readable.from([placed.map(copyLine).join('')]), stream);
+  }
+
+  /** Transactions of other sources and of books that are gone are ELSEWHERE. */
+  async nameTransactions(groups: ReadonlyMap<number, number>, meaningful: string): Promise<void> {
+    await this.#client.query(`INSERT INTO ${XIDS} SELECT * FROM unnest($1::bigint[], $2::integer[])`, [
+      [...groups.keys()],
+      [...groups.values()],
+    ]);
+    await this.#client.query(
+      `INSERT INTO ${XIDS} SELECT DISTINCT b.xid::xid::text::bigint, ${ELSEWHERE} FROM millrace.batches b WHERE ${meaningful}
+       ON CONFLICT DO NOTHING`,
+    );
+  }
+
+  /** After the last `add`: pairs every record with its row. */
+  async join(): Promise<void> {
+    const same = this.#table.columns
+      .filter(({ name }) => name !== this.#table.key)
+      .map(({ name }) => `r.${quoteIdentifier(name)} IS NOT DISTINCT FROM t.${quoteIdentifier(name)}`);
+    await this.#client.query(
+      `ANALYZE ${RECORDS};
+       CREATE TEMPORARY TABLE millrace_verify_joined ON COMMIT DROP AS
+         SELECT r.file, r.grp, r.byte_offset, r.line, r.${this.#key} AS key, t.${this.#key} IS NOT NULL AS stored, x.grp AS row_grp,
+                t.${this.#key} IS NOT NULL AND ${same.join(' AND ')} AS same
+         FROM ${RECORDS} r LEFT JOIN ${this.#tableSql} t ON t.${this.#key} = r.${this.#key}
+         LEFT JOIN ${XIDS} x ON x.xid = t.xmin::text::bigint;
+       ANALYZE ${JOINED}`,
+    );
+  }
+
+  /** Keys without a row, each at its first place. */
+  missing(limit: number): Promise<Sampled<KeyPlace>> {
+    return this.#sample<KeyPlace>(
+      `SELECT DISTINCT ON (key) key, file, line::float8 AS line, byte_offset::float8 AS offset FROM ${JOINED}
+       WHERE NOT stored ORDER BY key, file, byte_offset`,
+      limit,
+    );
+  }
+
+  /** Rows whose values no record has; left out are those whose record may stand where nobody looked. `whole`: groups that were read whole. */
+  changed(whole: readonly number[], limit: number): Promise<Sampled<KeyPlace>> {
+    return this.#sample<KeyPlace>(
+      `SELECT key, (array_agg(file ORDER BY file, byte_offset))[1] AS file, (array_agg(line ORDER BY file, byte_offset))[1]::float8 AS line,
+              (array_agg(byte_offset ORDER BY file, byte_offset))[1]::float8 AS offset
+       FROM ${JOINED} WHERE stored GROUP BY key
+       HAVING NOT bool_or(same) AND (min(row_grp) IS NULL OR min(row_grp) = ANY ($1))`,
+      limit,
+      [whole],
+    );
+  }
+
+  /** Rows that hold a record's values, but of another record than those of the batch that stored them. `whole`: groups that were read whole. */
+  wrongWinner(whole: readonly number[], limit: number): Promise<Sampled<KeyPlace>> {
+    return this.#sample<KeyPlace>(
+      `SELECT key, (array_agg(file ORDER BY file, byte_offset))[1] AS file, (array_agg(line ORDER BY file, byte_offset))[1]::float8 AS line,
+              (array_agg(byte_offset ORDER BY file, byte_offset))[1]::float8 AS offset
+       FROM ${JOINED} WHERE stored AND row_grp = ANY ($1) GROUP BY key
+       HAVING bool_or(same) AND NOT bool_or(same AND grp = row_grp)`,
+      limit,
+      [whole],
+    );
+  }
+
+  /** Per group: keys whose row carries a transaction of the group, keys whose row cannot be traced, and records that differ from their row. */
+  async groups(): Promise<Map<number, GroupCount>> {
+    const { rows } = await this.#client.query<GroupCount & { grp: number }>(
+      `SELECT grp, count(DISTINCT key) FILTER (WHERE row_grp = grp)::float8 AS stored,
+              count(DISTINCT key) FILTER (WHERE NOT stored OR row_grp IS NULL)::float8 AS untraced,
+              count(*) FILTER (WHERE stored AND NOT same)::float8 AS differing
+       FROM ${JOINED} GROUP BY grp`,
+    );
+    return new Map(rows.map(({ grp, ...counts }) => [grp, counts]));
+  }
+
+  async storedKeys(): Promise<number> {
+    const { rows } = await this.#client.query<{ count: number }>(
+      `SELECT count(DISTINCT key)::float8 AS count FROM ${JOINED} WHERE stored`,
+    );
+    return rows[0]?.count ?? 0;
+  }
+
+  /** Rows whose key stands in no record, by the group of their transaction; null: a transaction that the books do not know. */
+  async extra(): Promise<Map<number | null, { count: number; keys: readonly string[] }>> {
+    const { rows } = await this.#client.query<{ grp: number | null; count: number; keys: string[] }>(
+      `SELECT x.grp, count(*)::float8 AS count, (array_agg(t.${this.#key}::text ORDER BY t.${this.#key}))[1:100] AS keys
+       FROM ${this.#tableSql} t LEFT JOIN ${XIDS} x ON x.xid = t.xmin::text::bigint
+       WHERE NOT EXISTS (SELECT FROM ${RECORDS} r WHERE r.${this.#key} = t.${this.#key}) GROUP BY x.grp`,
+    );
+    return new Map(rows.map(({ grp, count, keys }) => [grp, { count, keys }]));
+  }
+
+  /** Record and row of one key, column by column, as text; only columns that differ. */
+  async contrast(place: KeyPlace): Promise<string> {
+    const pairs = this.#table.columns.map(
+      ({ name }) =>
+        `jsonb_build_array(r.${quoteIdentifier(name)}::text, t.${quoteIdentifier(name)}::text, r.${quoteIdentifier(name)} IS NOT DISTINCT FROM t.${quoteIdentifier(name)})`,
+    );
+    const { rows } = await this.#client.query<{ pairs: [string | null, string | null, boolean][] }>(
+      `SELECT jsonb_build_array(${pairs.join(', ')}) AS pairs FROM ${RECORDS} r JOIN ${this.#tableSql} t ON t.${this.#key} = r.${this.#key}
+       WHERE r.file = $1 AND r.byte_offset = $2`,
+      [place.file, place.offset],
+    );
+    const found = rows[0]?.pairs ?? [];
+    return found
+      .flatMap(([file, row, isSame], i) =>
+        isSame
+          ? []
+          : [`${this.#table.columns[i]?.name}: ${shown(file)} in the file, ${shown(row)} in the table`],
+      )
+      .join('; ');
+  }
+
+  async #sample<R>(sql: string, limit: number, values: unknown[] = []): Promise<Sampled<R>> {
+    const { rows } = await this.#client.query<R & { total: number }>(
+      `SELECT *, count(*) OVER ()::float8 AS total FROM (${sql}) found ORDER BY file, "offset" LIMIT ${limit}`,
+      values,
+    );
+    return { total: rows[0]?.total ?? 0, rows };
+  }
+}
+
+export interface KeyPlace {
+  readonly key: string;
+  readonly file: number;
+  readonly line: number;
+  readonly offset: number;
+}
+
+export interface Sampled<R> {
+  readonly total: number;
+  readonly rows: readonly R[];
+}
+
+export interface GroupCount {
+  readonly stored: number;
+  readonly untraced: number;
+  readonly differing: number;
+}
+
+function shown(value: string | null): string {
+  return value === null ? 'NULL' : `'${value.slice(0, 100)}'`;
+}
+
+const ESCAPED: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
+
+/** A line of COPY's text format. */
+function copyLine({ record, file, group }: Placed): string {
+  const values = (record.values ?? []).map((value) =>
+    value === null ? '\\N' : value.replace(/[\\\t\n\r]/g, (character) => ESCAPED[character] ?? character),
+  );
+  return `${file}\t${group}\t${record.offset}\t${record.line}\t${values.join('\t')}\n`;
+}
