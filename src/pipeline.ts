@@ -232,7 +232,7 @@ class Flow {
   #settleChunk(settled: SettledChunk): void {
     const { dedup, source, meters } = this.#rooms;
     this.progressed = true;
-    dedup.settle(settled.chunk, settled.slices, settled.refusedRows);
+    dedup.settle(settled.chunk, settled.slices, settled.refusedRows, settled.conflictingRows);
     source.settle(settled.slices);
     meters.settled(settled);
     this.#finishChunk(settled.chunk);

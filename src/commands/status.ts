@@ -26,6 +26,8 @@ export interface FileStatus extends Counts {
   readonly state: 'reading' | 'done' | 'refused' | 'parked';
   readonly bytes: number;
   readonly position: number;
+  /** Of the duplicates, those with other values than the stored row. */
+  readonly duplicatesConflicting: number;
   /** Why it was refused or parked. */
   readonly reason: string | null;
   readonly source: string;
@@ -34,7 +36,7 @@ export interface FileStatus extends Counts {
 
 /** What `--json` prints. */
 export interface Status {
-  readonly total: Counts;
+  readonly total: Counts & { readonly duplicatesConflicting: number };
   readonly files: readonly FileStatus[];
 }
 
@@ -91,10 +93,12 @@ interface TotalsRow {
   readonly inserted: string;
   readonly duplicates: string;
   readonly rejected: string;
+  readonly conflicting: string;
 }
 
+/** Books that an older Millrace has written have no column for conflicts. */
 const FILES_SQL = `SELECT l.source, t.generation, t.name, f.name_bytes, f.ino::text AS ino, t.state, t.reason, t.size, t.position,
-    t.records, t.inserted, t.duplicates, t.rejected
+    t.records, t.inserted, t.duplicates, t.rejected, coalesce(to_jsonb(t) ->> 'conflicting', '0') AS conflicting
   FROM millrace.file_totals t JOIN millrace.files f USING (generation) JOIN millrace.leases l ON l.source_id = t.source_id
   WHERE t.source_id = ANY ($1) ORDER BY l.source, t.seen_at, t.name, t.generation`;
 
@@ -123,6 +127,7 @@ async function fileStatus(row: TotalsRow, inputDir: string): Promise<FileStatus>
     records: Number(row.records),
     inserted: Number(row.inserted),
     duplicates: Number(row.duplicates),
+    duplicatesConflicting: Number(row.conflicting),
     rejected: Number(row.rejected),
     reason,
     source,
@@ -137,12 +142,13 @@ async function sizeOnDisk(folder: string, row: TotalsRow): Promise<number | null
   return stats !== null && stats.isFile() && stats.ino.toString() === row.ino ? Number(stats.size) : null;
 }
 
-function totalOf(files: readonly FileStatus[]): Counts {
-  const sum = (key: keyof Counts): number => files.reduce((all, file) => all + file[key], 0);
+function totalOf(files: readonly FileStatus[]): Status['total'] {
+  const sum = (key: keyof Status['total']): number => files.reduce((all, file) => all + file[key], 0);
   return {
     records: sum('records'),
     inserted: sum('inserted'),
     duplicates: sum('duplicates'),
+    duplicatesConflicting: sum('duplicatesConflicting'),
     rejected: sum('rejected'),
   };
 }
@@ -165,6 +171,11 @@ function statusText({ total, files }: Status, terminal: boolean): string {
   const reasons = shown.flatMap(({ name, state, reason }) =>
     reason === null ? [] : [printable(`${name} is ${state}: ${reason}`)],
   );
+  const { duplicatesConflicting: conflicting } = total;
+  if (conflicting > 0)
+    reasons.push(
+      `of the duplicates, ${count(conflicting)} have other values than the stored event (duplicate_conflict in millrace.rejects)`,
+    );
   const rest = left === 0 ? [] : [`${counted(left, 'older file')} not shown; --json lists all`];
   return `${[tableText(HEADER, [...rows, all]), ...reasons, ...rest].join('\n')}\n`;
 }

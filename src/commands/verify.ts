@@ -160,7 +160,7 @@ export function totalOf(sheets: readonly Sheet[]): Sums {
 
 /** What `--json` prints. */
 function reportJson({ sheets, listed, notes, count: differences }: Findings): unknown {
-  const { recordsFound: _, conflicting, ...total } = totalOf(sheets);
+  const { conflicting, ...total } = totalOf(sheets);
   return {
     agrees: differences === 0,
     differences,

@@ -60,4 +60,6 @@ export interface JudgedChunk extends AcceptedChunk {
   readonly fresh: number;
   readonly unsure: number;
   readonly duplicates: number;
+  /** Rows called DUPLICATE whose other columns have another hash than those of the first row with that key. */
+  readonly conflicts: readonly number[];
 }

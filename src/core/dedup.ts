@@ -70,7 +70,7 @@ export class DedupSet {
     const number = this.#lastNumber;
     this.#unsettled.add(number);
     const verdicts = new Uint8Array(chunk.rows.count);
-    this.#judgeRows(chunk, number, verdicts);
+    const conflicts = this.#judgeRows(chunk, number, verdicts);
     this.#doubt(chunk, verdicts);
     const unsure = count(verdicts, UNSURE);
     const duplicates = count(verdicts, DUPLICATE);
@@ -83,15 +83,22 @@ export class DedupSet {
       fresh,
       unsure,
       duplicates,
+      conflicts,
     };
   }
 
   /**
-   * The chunk's transaction is known to have committed. Marks the rows that the database refused first. A file whose slice passed
-   * without a duplicate is no longer suspect.
+   * The chunk's transaction is known to have committed. Marks the rows that the database refused first, and those that lost against
+   * a stored row with other values: their hash must not speak for the key. A file whose slice passed without a duplicate is no longer suspect.
    */
-  settle(chunk: JudgedChunk, slices: readonly CommittedSlice[], refusedRows: readonly number[]): void {
-    for (const row of refusedRows) this.#markRefused(chunk, row);
+  settle(
+    chunk: JudgedChunk,
+    slices: readonly CommittedSlice[],
+    refusedRows: readonly number[],
+    conflictingRows: readonly number[] = [],
+  ): void {
+    for (const row of refusedRows) this.#mark(chunk, row, 'refused');
+    for (const row of conflictingRows) this.#mark(chunk, row, 'conflicting');
     this.#unsettled.delete(chunk.number);
     for (const slice of slices) {
       if (slice.duplicates > 0 || slice.inserted === 0) continue;
@@ -114,11 +121,13 @@ export class DedupSet {
     return this.#suspectAll || chunk.slices.some((slice) => this.#suspects.has(slice.file.id));
   }
 
-  #judgeRows(chunk: AcceptedChunk, number: ChunkNumber, verdicts: Uint8Array): void {
+  /** Returns the duplicates with another payload. */
+  #judgeRows(chunk: AcceptedChunk, number: ChunkNumber, verdicts: Uint8Array): number[] {
     const { keys, payloads } = chunk.rows;
+    const conflicts: number[] = [];
     if (this.#partitions.length === 0) {
       verdicts.fill(UNSURE);
-      return;
+      return conflicts;
     }
     const { order, ends, hashes } = this.#byPartition(keys, verdicts.length);
     for (const [index, partition] of this.#partitions.entries()) {
@@ -129,11 +138,22 @@ export class DedupSet {
       for (let place = from; place < to; place += 1) {
         const row = order[place]!;
         const hash = hashes[place]!;
-        const owner = ownerOf(partition, hash, keys, row * 4);
-        if (owner === null) this.#remember(partition, hash, keys, row * 4, number, payloads[row]! | 0);
-        else verdicts[row] = this.#isSettled(owner) ? DUPLICATE : UNSURE;
+        const payload = payloads[row]! | 0;
+        let table: KeyTable | null = partition.young;
+        let entry = table.find(hash, keys, row * 4);
+        if (entry < 0) {
+          table = partition.old;
+          entry = table === null ? -1 : table.find(hash, keys, row * 4);
+        }
+        if (table === null || entry < 0) this.#remember(partition, hash, keys, row * 4, number, payload);
+        else if (!this.#isSettled(table.owner(entry))) verdicts[row] = UNSURE;
+        else {
+          verdicts[row] = DUPLICATE;
+          if ((table.payload(entry) | 0) !== payload) conflicts.push(row);
+        }
       }
     }
+    return conflicts;
   }
 
   /**
@@ -194,14 +214,16 @@ export class DedupSet {
     partition.young.add(hash, keys, at, number, payload, this.#slotHash);
   }
 
-  #markRefused(chunk: JudgedChunk, row: number): void {
+  /** From now on the index decides about this key. A row that lost is marked only where the entry holds its own hash, not the winner's. */
+  #mark({ rows, number }: JudgedChunk, row: number, why: 'refused' | 'conflicting'): void {
     if (this.#partitions.length === 0) return;
-    const at = row * 4;
-    const hash = this.#hash(chunk.rows.keys, at);
+    const hash = this.#hash(rows.keys, row * 4);
     const { young, old } = this.#partitions[partitionOf(hash)]!;
     for (const table of [young, old]) {
-      const entry = table?.find(slotHash(hash), chunk.rows.keys, at) ?? -1;
-      if (table !== null && entry >= 0 && table.owner(entry) === chunk.number) table.setOwner(entry, REFUSED);
+      const entry = table?.find(slotHash(hash), rows.keys, row * 4) ?? -1;
+      if (table === null || entry < 0 || table.owner(entry) !== number) continue;
+      const isOwn = (table.payload(entry) | 0) === (rows.payloads[row]! | 0);
+      if (why === 'refused' || isOwn) table.setOwner(entry, REFUSED);
     }
   }
 
@@ -235,11 +257,4 @@ function partitionOf(hash: number): number {
 /** The bits that did not choose the partition, spread over 32. */
 function slotHash(hash: number): number {
   return hash << PARTITION_BITS;
-}
-
-function ownerOf({ young, old }: Partition, hash: number, keys: Uint32Array, at: number): ChunkNumber | null {
-  const entry = young.find(hash, keys, at);
-  if (entry >= 0) return young.owner(entry);
-  const older = old?.find(hash, keys, at) ?? -1;
-  return older >= 0 ? old!.owner(older) : null;
 }

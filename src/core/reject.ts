@@ -22,6 +22,8 @@ export const BYTE_FAULTS = {
 /** Reasons that only the pipeline or the database can give. */
 export const LATE_FAULTS = {
   refused_by_database: 'was refused by the database',
+  duplicate_conflict:
+    'repeats the event_id of a stored event with other values; counted as a duplicate, not as rejected, and the first one stays',
   more_rejects: 'further rejects of this file are counted, not stored one by one',
 } as const;
 

@@ -160,5 +160,7 @@ export interface CommittedSlice {
   readonly records: number;
   readonly inserted: number;
   readonly duplicates: number;
+  /** Of the duplicates, those with other values than the stored row. */
+  readonly conflicting: number;
   readonly rejected: number;
 }

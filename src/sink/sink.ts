@@ -13,6 +13,8 @@ export interface SettledChunk {
   readonly slices: readonly CommittedSlice[];
   /** Indexes of rows that the database refused; their dedup entries must be marked before the chunk settles. */
   readonly refusedRows: readonly number[];
+  /** Indexes of duplicates whose values are not those of the stored row. */
+  readonly conflictingRows: readonly number[];
 }
 
 export interface ParkedFile {

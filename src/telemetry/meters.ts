@@ -48,6 +48,8 @@ export interface Snapshot {
   /** From the first record's arrival to the last commit: start and end of a run, and waiting for files, tell nothing of speed. */
   readonly activeMs: number;
   readonly counts: Counts;
+  /** Of the duplicates, those with other values than the stored row. */
+  readonly conflicting: number;
   /** Of committed slices. */
   readonly bytes: number;
   readonly batches: number;
@@ -135,6 +137,7 @@ class RunMeters implements Meters {
   #filesTouched = 0;
   #firstSeenMs = Infinity;
   #lastCommitMs = 0;
+  #conflicting = 0;
   #bytes = 0;
   #batches = 0;
   #waiting: string | null = null;
@@ -211,6 +214,7 @@ class RunMeters implements Meters {
       elapsedMs: this.#now() - this.#startMs,
       activeMs: Math.max(0, this.#lastCommitMs - this.#firstSeenMs),
       counts: { ...this.#counts },
+      conflicting: this.#conflicting,
       bytes: this.#bytes,
       batches: this.#batches,
       parse: { ...this.#parse },
@@ -231,6 +235,7 @@ class RunMeters implements Meters {
 
   #count(slice: CommittedSlice): void {
     addCounts(this.#counts, slice);
+    this.#conflicting += slice.conflicting;
     this.#bytes += slice.end - slice.start;
   }
 

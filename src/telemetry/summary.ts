@@ -19,13 +19,19 @@ export interface RunFiles {
 
 /** What `run --json` prints; all numbers. */
 export interface RunSummary extends Counts, RunFiles {
+  /** Of the duplicates, those with other values than the stored row. */
+  readonly duplicatesConflicting: number;
   readonly seconds: number;
 }
 
-export function runSummary({ counts, elapsedMs }: Snapshot, { files, refusedFiles }: RunFiles): RunSummary {
+export function runSummary(
+  { counts, conflicting, elapsedMs }: Snapshot,
+  { files, refusedFiles }: RunFiles,
+): RunSummary {
   const { records, inserted, duplicates, rejected } = counts;
   const seconds = Math.round(elapsedMs) / 1000;
-  return { files, records, inserted, duplicates, rejected, refusedFiles, seconds };
+  const sums = { records, inserted, duplicates, duplicatesConflicting: conflicting, rejected };
+  return { files, ...sums, refusedFiles, seconds };
 }
 
 const HEADER = ['file', 'read', 'inserted', 'duplicates', 'rejected', 'seconds', 'rows/s'];
@@ -38,6 +44,7 @@ export function summaryText(snapshot: Snapshot, files: number): string {
     sections.push(
       `from arrival to commit: p50 ${timeText(latency.p50)}, p90 ${timeText(latency.p90)}, p99 ${timeText(latency.p99)}, at most ${timeText(latency.max)}${roomsLine(snapshot)}`,
     );
+  if (snapshot.conflicting > 0) sections.push(conflictSection(snapshot));
   if (snapshot.counts.rejected > 0) sections.push(rejectSection(snapshot));
   for (const [word, list] of [
     ['refused', snapshot.refused],
@@ -94,6 +101,11 @@ function rowOf(name: string, counts: Counts, ms: number): string[] {
 function nameOf(name: string): string {
   const text = printable(name);
   return text.length <= NAME_COLUMNS_MAX ? text : `...${text.slice(3 - NAME_COLUMNS_MAX)}`;
+}
+
+function conflictSection({ conflicting }: Snapshot): string {
+  const are = conflicting === 1 ? '1 duplicate has' : `${count(conflicting)} duplicates have`;
+  return `${are} other values than the stored event; the first one stays, see duplicate_conflict in millrace.rejects`;
 }
 
 function rejectSection({ counts, rejects, rejectsByCode }: Snapshot): string {

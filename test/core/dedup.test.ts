@@ -15,8 +15,11 @@ function chunkOf(
   ids: readonly number[],
   files: readonly string[] = ['file'],
   fileOf: readonly number[] = [],
+  payloads: readonly number[] = [],
 ): AcceptedChunk {
-  const sorted = ids.map((id, row) => ({ id, file: fileOf[row] ?? 0 })).toSorted((a, b) => a.id - b.id);
+  const sorted = ids
+    .map((id, row) => ({ id, file: fileOf[row] ?? 0, payload: payloads[row] ?? 0 }))
+    .toSorted((a, b) => a.id - b.id);
   const keys = new Uint32Array(sorted.length * 4);
   for (const [row, { id }] of sorted.entries()) keys.set([0x12345678, 0x4000, 0x8000, id], row * 4);
   const words = (): Uint32Array<ArrayBuffer> => new Uint32Array(sorted.length);
@@ -27,7 +30,7 @@ function chunkOf(
       bytes: new Uint8Array(0),
       ends: words(),
       keys,
-      payloads: words(),
+      payloads: Uint32Array.from(sorted, ({ payload }) => payload),
       slices: files.length === 1 ? null : Uint16Array.from(sorted, ({ file }) => file),
       recordOffsets: words(),
       recordLengths: words(),
@@ -38,7 +41,8 @@ function chunkOf(
 
 function books(file: string, inserted: number, duplicates: number): CommittedSlice {
   const generation = file as GenerationId;
-  return { generation, start: 0, end: 1, records: inserted + duplicates, inserted, duplicates, rejected: 0 };
+  const counts = { inserted, duplicates, conflicting: 0, rejected: 0 };
+  return { generation, start: 0, end: 1, records: inserted + duplicates, ...counts };
 }
 
 const verdictsOf = (chunk: JudgedChunk): number[] =>
@@ -55,6 +59,34 @@ describe('the dedup set', () => {
     const third = set.judge(chunkOf([2, 4]), 0n);
     assert.deepEqual(verdictsOf(third), [DUPLICATE, UNSURE]);
     assert.deepEqual([third.fresh, third.unsure, third.duplicates], [0, 1, 1]);
+  });
+
+  test('tells a duplicate with another payload from a repeat, and only where the first one is stored', () => {
+    const set = open();
+    const of = (payload: number): JudgedChunk => set.judge(chunkOf([1], ['file'], [], [payload]), 0n);
+    const first = of(10);
+    assert.deepEqual(of(20).conflicts, [], 'unsure: the index will compare');
+    set.settle(first, [books('file', 1, 0)], []);
+    assert.deepEqual(of(10).conflicts, []);
+    assert.deepEqual(of(20).conflicts, [0]);
+  });
+
+  test('does not let the payload of a row that lost speak for its key', () => {
+    const set = open();
+    const of = (payload: number): JudgedChunk => set.judge(chunkOf([1], ['file'], [], [payload]), 0n);
+    const lost = of(10); // memory was cold: the table holds another payload
+    set.settle(lost, [books('file', 0, 1)], [], [0]);
+    assert.deepEqual(verdictsOf(of(10)), [UNSURE]);
+    assert.deepEqual(verdictsOf(of(20)), [UNSURE]);
+  });
+
+  test('keeps the entry of the row that won within a chunk', () => {
+    const set = open();
+    const chunk = set.judge(chunkOf([1, 1], ['file'], [], [10, 20]), 0n);
+    set.settle(chunk, [books('file', 1, 1)], [], [1]);
+    const next = set.judge(chunkOf([1, 1], ['file'], [], [10, 20]), 0n);
+    assert.deepEqual(verdictsOf(next), [DUPLICATE, DUPLICATE]);
+    assert.deepEqual(next.conflicts, [1]);
   });
 
   test('calls a repeat within one chunk unsure, since the first may still be refused', () => {

@@ -59,6 +59,7 @@ export class MemoryBooks implements Books {
         records: slice.records,
         inserted,
         duplicates: 0,
+        conflicting: 0,
         rejected: slice.rejected,
       };
     });

@@ -86,6 +86,7 @@ export function testChunk({ file, rows, start = 0, forget = 0n, rejects = [] }: 
     fresh: count(FRESH),
     unsure: count(UNSURE),
     duplicates: count(DUPLICATE),
+    conflicts: [],
   };
 }
 
@@ -124,6 +125,7 @@ export function joinChunks(parts: readonly JudgedChunk[]): JudgedChunk {
     fresh: parts.reduce((total, part) => total + part.fresh, 0),
     unsure: parts.reduce((total, part) => total + part.unsure, 0),
     duplicates: parts.reduce((total, part) => total + part.duplicates, 0),
+    conflicts: [],
   };
 }
 

@@ -300,6 +300,7 @@ describe('the closing table', () => {
       records: 6,
       inserted: 1,
       duplicates: 2,
+      duplicatesConflicting: 0,
       rejected: 3,
       refusedFiles: 1,
       seconds: 0,

@@ -30,6 +30,7 @@ export function settledChunk(...parts: readonly SettledPart[]): [JudgedChunk, Co
       records: inserted + duplicates + rejected,
       inserted,
       duplicates,
+      conflicting: 0,
       rejected,
     }),
   );

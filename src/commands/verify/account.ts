@@ -114,7 +114,7 @@ export class SliceAccount {
       ({ code, offset, rawLength }) =>
         code === 'more_rejects' && offset <= record.offset && record.offset < offset + Math.max(1, rawLength),
     );
-    if (index >= 0) this.#rangeCounts[index]! += 1;
+    if (index >= 0) this.#rangeCounts[index] = (this.#rangeCounts[index] ?? 0) + 1;
     else
       this.#say(
         'reject',

@@ -32,8 +32,9 @@ export interface FileTools {
 /** Null when it is not there, or is no regular file. Never through a symbolic link, never waiting for a FIFO. */
 export async function openQuietly(path: Buffer | string): Promise<FileHandle | null> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const file = await open(path, flags).catch((error: NodeJS.ErrnoException) => {
-    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(error.code ?? '')) return null;
+  const file = await open(path, flags).catch((error: unknown) => {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(code)) return null;
     throw error;
   });
   if (file === null || (await file.stat()).isFile()) return file;

@@ -1,8 +1,7 @@
 // The grammars once more, as plainly as they can be written: regular expressions, text in, text out. `verify` judges with these what the
 // pipeline judged byte by byte, so nothing here may be shared with it but the facts of the table definition.
 
-import type { ValueFault } from '../../schema/column.ts';
-import type { Column, TypeRule } from '../../schema/column.ts';
+import type { Column, TypeRule, ValueFault } from '../../schema/column.ts';
 
 /** A value as PostgreSQL should hold it, in a spelling that its own cast reads; null is NULL. */
 export type Value = string | null;

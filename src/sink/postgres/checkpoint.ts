@@ -18,10 +18,10 @@ const POSITIONS = `
   WITH files AS (${FILES}), batch AS (
     INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid) VALUES ($9, $10, $11, $12))
   INSERT INTO millrace.slices (generation, start_offset, end_offset, first_line, lines, crc32, head, head_length,
-                               records, inserted, duplicates, rejected, epoch, batch)
+                               records, inserted, duplicates, rejected, conflicting, epoch, batch)
   SELECT s.*, $9, $10
   FROM unnest($13::uuid[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bytea[], $20::integer[],
-              $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[]) AS s`;
+              $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[]) AS s`;
 
 /** The statement for a batch; prepared once per connection. */
 export function positionsQuery(
@@ -53,6 +53,7 @@ export function positionsQuery(
       slices.map(({ counts }) => counts?.inserted),
       slices.map(({ counts }) => counts?.duplicates),
       slices.map(({ counts }) => counts?.rejected),
+      slices.map(({ counts }) => counts?.conflicting),
     ],
   };
 }

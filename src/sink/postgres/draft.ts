@@ -119,19 +119,43 @@ class Gatherer {
   }
 }
 
+/** What the stage has answered. */
+export interface StageAnswer {
+  /** Keys that it gave to the table, ascending, 16 bytes each. */
+  readonly inserted: Buffer;
+  /** Places, in the order of `tuplesOf`, of rows that are not as the table has them. */
+  readonly differing: ReadonlySet<number>;
+}
+
+export const NOTHING_STAGED: StageAnswer = { inserted: Buffer.alloc(0), differing: new Set() };
+
 /**
- * What became of each slice. `inserted` holds the keys that the stage gave to the table, ascending, 16 bytes each; a key belongs to the
- * first of its rows in the batch, so that the books stay per file.
+ * What became of each slice. A key that the stage gave to the table belongs to the first of its rows in the batch, so that the books stay
+ * per file. `compares`: the rows of the table may be read, so that conflicts can be told from repeats.
  */
-export function tally(draft: Draft, routed: readonly RoutedChunk[], inserted: Buffer): SettledChunk[] {
+export function tally(
+  draft: Draft,
+  routed: readonly RoutedChunk[],
+  { inserted, differing }: StageAnswer,
+  compares: boolean,
+): SettledChunk[] {
   const keys = new InsertedKeys(inserted);
+  const staged = { place: 0, differing };
   return routed.map((each) => {
     const refusals = draft.refused.get(each.chunk) ?? NONE;
-    return { chunk: each.chunk, slices: tallySlices(each, keys), refusedRows: [...refusals.keys()] };
+    const conflictingRows = compares ? [...each.chunk.conflicts] : [];
+    const slices = tallySlices(each, keys, staged, conflictingRows);
+    return { chunk: each.chunk, slices, refusedRows: [...refusals.keys()], conflictingRows };
   });
 }
 
-function tallySlices({ chunk, ways }: RoutedChunk, keys: InsertedKeys): CommittedSlice[] {
+/** Adds to `conflicting` the rows that lost against the table. */
+function tallySlices(
+  { chunk, ways }: RoutedChunk,
+  keys: InsertedKeys,
+  staged: { place: number; readonly differing: ReadonlySet<number> },
+  conflicting: number[],
+): CommittedSlice[] {
   const { rows } = chunk;
   const inserted = new Uint32Array(chunk.slices.length);
   const refused = new Uint32Array(chunk.slices.length);
@@ -140,15 +164,24 @@ function tallySlices({ chunk, ways }: RoutedChunk, keys: InsertedKeys): Committe
     const slice = rows.slices === null ? 0 : (rows.slices[row] ?? 0);
     const way = ways === null ? FRESH : ways[row];
     total[slice] = (total[slice] ?? 0) + 1;
-    if (way === FRESH || (way === UNSURE && keys.take(rows.keys, row)))
-      inserted[slice] = (inserted[slice] ?? 0) + 1;
-    else if (way === REFUSED) refused[slice] = (refused[slice] ?? 0) + 1;
+    if (way === FRESH) inserted[slice] = (inserted[slice] ?? 0) + 1;
+    else if (way === UNSURE) {
+      if (keys.take(rows.keys, row)) inserted[slice] = (inserted[slice] ?? 0) + 1;
+      else if (staged.differing.has(staged.place)) conflicting.push(row);
+      staged.place += 1;
+    } else if (way === REFUSED) refused[slice] = (refused[slice] ?? 0) + 1;
+  }
+  const conflicts = new Uint32Array(chunk.slices.length);
+  for (const row of conflicting) {
+    const slice = rows.slices?.[row] ?? 0;
+    conflicts[slice] = (conflicts[slice] ?? 0) + 1;
   }
   return chunk.slices.map((slice, index) => {
     const [all = 0, stored = 0, bad = 0] = [total[index], inserted[index], refused[index]];
     const { start, end, records } = slice;
-    const counts = { inserted: stored, duplicates: all - stored - bad, rejected: slice.rejected + bad };
-    return { generation: slice.file.id, start, end, records, ...counts };
+    const duplicates = all - stored - bad;
+    const counts = { inserted: stored, duplicates, conflicting: conflicts[index] ?? 0 };
+    return { generation: slice.file.id, start, end, records, ...counts, rejected: slice.rejected + bad };
   });
 }
 

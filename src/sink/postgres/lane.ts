@@ -8,14 +8,15 @@ import { MillraceError } from '../../errors.ts';
 import type { SettledChunk } from '../sink.ts';
 import { positionsQuery } from './checkpoint.ts';
 import { copyTuples } from './copy.ts';
-import type { Draft, RoutedChunk } from './draft.ts';
-import { route, tally, tuplesOf } from './draft.ts';
+import type { Draft, RoutedChunk, StageAnswer } from './draft.ts';
+import { NOTHING_STAGED, route, tally, tuplesOf } from './draft.ts';
 import { RestartNeeded, during } from './fault.ts';
 import { beginFenced } from './fence.ts';
 import { isCommitted } from './recover.ts';
+import { conflictsOf } from './conflicts.ts';
 import { REJECT_COLUMNS, countRejects, rejectTuples } from './rejects.ts';
 import type { Session } from './session.ts';
-import { columnsSql, copyToStage, countSwallowed, insertFromStage } from './stage.ts';
+import { columnsSql, compareStage, copyToStage, insertFromStage } from './stage.ts';
 import type { Setup, Standing } from './standing.ts';
 
 /** COMMIT was sent, its answer is lost. `settled` holds if the batch is found to be there. */
@@ -45,15 +46,15 @@ export async function writeDraft(
 
   await beginFenced(session, setup, standing);
   await during('rows', client, () => copyFresh(client, setup, routed));
-  const inserted = await during('unsure', client, () => writeUnsure(client, setup, routed));
+  const answer = await during('unsure', client, () => writeUnsure(client, setup, routed));
   await during('checks', client, () => client.query('SET CONSTRAINTS ALL IMMEDIATE'));
 
-  const settled = tally(draft, routed, inserted);
+  const settled = tally(draft, routed, answer, setup.compares);
   // Positions before rejects: a reject refers to its file, which this very statement may register.
   await during('positions', client, () =>
     client.query(positionsQuery(setup, standing, draft.number, settled)),
   );
-  await during('rejects', client, () => copyRejects(client, standing, draft));
+  await during('rejects', client, () => copyRejects(client, standing, draft, settled));
   await commit(session, setup, standing, draft, settled);
   return settled;
 }
@@ -75,28 +76,43 @@ async function copyFresh(client: pg.Client, setup: Setup, routed: readonly Route
   if (stored !== sent) throw await swallowed(client, setup, sent - stored);
 }
 
-/** Returns the keys that were new, ascending, 16 bytes each. May wait for an earlier batch that writes one of them. */
-async function writeUnsure(client: pg.Client, setup: Setup, routed: readonly RoutedChunk[]): Promise<Buffer> {
+/** May wait for an earlier batch that writes one of these keys. */
+async function writeUnsure(
+  client: pg.Client,
+  setup: Setup,
+  routed: readonly RoutedChunk[],
+): Promise<StageAnswer> {
   const sent = sum(routed, (each) => each.unsure);
-  if (sent === 0) return Buffer.alloc(0);
+  if (sent === 0) return NOTHING_STAGED;
   const staged = await copyToStage(client, setup.table, tuplesOf(routed, UNSURE));
   if (staged !== sent)
     throw new MillraceError('internal', `${sent} rows were sent to the stage, and ${staged} arrived`);
   const inserted = await insertFromStage(client, setup.table, setup.tableSql);
-  // The count costs 3 us a row; where every row was stored there is nothing to count.
-  const missing =
-    inserted.byteLength === sent * KEY_BYTES ? 0 : await countSwallowed(client, setup.table, setup.tableSql);
+  // Looking them up costs 3 us a row; where every row was stored there is nothing to look for.
+  if (inserted.byteLength === sent * KEY_BYTES) return { ...NOTHING_STAGED, inserted };
+  const { swallowed: missing, differing } = await compareStage(
+    client,
+    setup.table,
+    setup.tableSql,
+    setup.compares,
+  );
   if (missing > 0) throw await swallowed(client, setup, missing);
-  return inserted;
+  return { inserted, differing };
 }
 
-async function copyRejects(client: pg.Client, standing: Standing, draft: Draft): Promise<void> {
-  const sent = countRejects(draft);
+async function copyRejects(
+  client: pg.Client,
+  standing: Standing,
+  draft: Draft,
+  settled: readonly SettledChunk[],
+): Promise<void> {
+  const conflicts = conflictsOf(settled);
+  const sent = countRejects(draft) + conflicts.length;
   if (sent === 0) return;
   const stored = await copyTuples(
     client,
     `millrace.rejects (${REJECT_COLUMNS})`,
-    rejectTuples(draft, standing.epoch),
+    rejectTuples(draft, conflicts, standing.epoch),
   );
   if (stored !== sent)
     throw new MillraceError('database', `of ${sent} rejects only ${stored} were stored in millrace.rejects`);

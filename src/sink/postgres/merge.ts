@@ -20,6 +20,7 @@ export interface SliceRecord {
   readonly inserted: number;
   readonly duplicates: number;
   readonly rejected: number;
+  readonly conflicting: number;
   readonly epoch: string;
   readonly batch: number;
   /** Transaction ids of all batches that wrote it, as text. */
@@ -30,7 +31,7 @@ export interface SliceRecord {
 const READ = `
   SELECT s.generation, start_offset::float8 AS start, end_offset::float8 AS end, first_line::float8 AS "firstLine", lines::float8 AS lines,
          crc32::float8 AS crc, head, head_length AS "headLength", records::float8 AS records, inserted::float8 AS inserted,
-         duplicates::float8 AS duplicates, rejected::float8 AS rejected, s.epoch, batch::float8 AS batch,
+         duplicates::float8 AS duplicates, rejected::float8 AS rejected, conflicting::float8 AS conflicting, s.epoch, batch::float8 AS batch,
          coalesce(s.merged_xids, ARRAY[b.xid])::text[] AS xids
   FROM millrace.slices s JOIN millrace.batches b ON b.epoch = s.epoch AND b.number = s.batch
   WHERE s.generation = ANY($1::uuid[]) AND s.end_offset - s.start_offset < ${SLICE_BYTES}
@@ -42,7 +43,7 @@ const DELETE = `
 
 const UPDATE = `
   UPDATE millrace.slices SET end_offset = $3, lines = $4, crc32 = $5, head = $6, head_length = $7, records = $8, inserted = $9,
-    duplicates = $10, rejected = $11, epoch = $12, batch = $13, merged_xids = $14::xid8[]
+    duplicates = $10, rejected = $11, epoch = $12, batch = $13, merged_xids = $14::xid8[], conflicting = $15
   WHERE generation = $1 AND start_offset = $2`;
 
 /** Merges what can be merged in these files. In a transaction of the caller's. */
@@ -72,6 +73,7 @@ export async function mergeSlices(client: pg.Client, generations: readonly Gener
       s.epoch,
       s.batch,
       s.xids,
+      s.conflicting,
     ];
     await client.query(UPDATE, values);
   }
@@ -107,6 +109,7 @@ function mergeGroup(group: readonly SliceRecord[]): SliceRecord {
     inserted: a.inserted + b.inserted,
     duplicates: a.duplicates + b.duplicates,
     rejected: a.rejected + b.rejected,
+    conflicting: a.conflicting + b.conflicting,
     epoch: b.epoch,
     batch: b.batch,
     xids: [...new Set([...a.xids, ...b.xids])],

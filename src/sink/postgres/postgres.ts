@@ -67,10 +67,11 @@ async function prepare(options: PostgresSinkOptions): Promise<{ setup: Setup; cr
     return await during('connect', client, async () => {
       await refuseTransactionPooling(session, target);
       await migrate(client, { program: programVersion });
-      const { created, primaryKey } = await ensureTable(client, table, tableName);
+      const { created, primaryKey, comparable } = await ensureTable(client, table, tableName);
       const sourceId = await registerSource(client, source, tableText);
       const names = { tableSql: quoteTable(tableName), tableText, primaryKey, source, sourceId };
-      return { setup: { target, table, ...names, synchronousCommit, events }, created };
+      const setup = { target, table, ...names, compares: comparable, synchronousCommit, events };
+      return { setup, created };
     });
   } finally {
     destroy(client);

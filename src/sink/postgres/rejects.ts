@@ -21,11 +21,21 @@ export function countRejects(draft: Draft): number {
   return found;
 }
 
-export function* rejectTuples(draft: Draft, epoch: string): Generator<Uint8Array> {
+export interface PlacedReject {
+  readonly generation: GenerationId;
+  readonly reject: Reject;
+}
+
+/** Those of the draft, and then `more`. */
+export function* rejectTuples(
+  draft: Draft,
+  more: readonly PlacedReject[],
+  epoch: string,
+): Generator<Uint8Array> {
   let gathered: Uint8Array[] = [];
   let bytes = 0;
   const batch = [uuid(epoch), int8(draft.number)];
-  for (const { generation, reject } of rejectsOf(draft)) {
+  for (const { generation, reject } of [...rejectsOf(draft), ...more]) {
     const tuple = encodeTuple([uuid(generation), ...fieldsOf(reject), ...batch]);
     gathered.push(tuple);
     bytes += tuple.byteLength;
@@ -37,7 +47,7 @@ export function* rejectTuples(draft: Draft, epoch: string): Generator<Uint8Array
   if (bytes > 0) yield Buffer.concat(gathered);
 }
 
-function* rejectsOf(draft: Draft): Generator<{ generation: GenerationId; reject: Reject }> {
+function* rejectsOf(draft: Draft): Generator<PlacedReject> {
   for (const chunk of draft.chunks) {
     for (const slice of chunk.slices)
       for (const reject of slice.rejects) yield { generation: slice.file.id, reject };

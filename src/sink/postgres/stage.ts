@@ -53,19 +53,38 @@ export async function insertFromStage(
   return rows[0]?.keys ?? Buffer.alloc(0);
 }
 
-/** Staged keys that the table still does not have: a trigger swallowed their rows. Must be 0. */
-export async function countSwallowed(
+export interface Compared {
+  /** Staged keys that the table still does not have: a trigger swallowed their rows. Must be 0. */
+  readonly swallowed: number;
+  /** Places (from 0, in the order of arrival) of rows whose values are not those of the table's row. */
+  readonly differing: ReadonlySet<number>;
+}
+
+/**
+ * Looks up every staged key in the table, after the INSERT. `compares`: the user may read all columns, so that values are compared
+ * as well; it is the same look-up, with a visit to the row.
+ */
+export async function compareStage(
   client: pg.Client,
   table: TableDefinition,
   tableSql: string,
-): Promise<number> {
+  compares: boolean,
+): Promise<Compared> {
   const key = quoteIdentifier(table.key);
+  const others = table.columns.map(({ name }) => quoteIdentifier(name)).filter((name) => name !== key);
+  const differs = others.map((name) => `s.${name} IS DISTINCT FROM t.${name}`).join(' OR ');
+  const differing = compares
+    ? `array_agg((s.ord - o.first)::int ORDER BY s.ord) FILTER (WHERE t.${key} IS NOT NULL AND (${differs}))`
+    : 'NULL::int[]';
   // Without these the planner, which knows nothing of the stage, may read the whole table: seconds at 10 M rows.
   const text = `SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
-    SELECT count(*)::int AS swallowed FROM ${STAGE} s WHERE NOT EXISTS (SELECT FROM ${tableSql} t WHERE t.${key} = s.${key});
+    SELECT count(*) FILTER (WHERE t.${key} IS NULL)::int AS swallowed, ${differing} AS differing
+    FROM (SELECT min(ord) AS first FROM ${STAGE}) o, ${STAGE} s LEFT JOIN ${tableSql} t ON t.${key} = s.${key};
     SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT`;
-  const results = (await client.query(text)) as unknown as pg.QueryResult<{ swallowed: number }>[];
-  return results[2]?.rows[0]?.swallowed ?? 0;
+  type Row = { swallowed: number; differing: number[] | null };
+  const results = (await client.query(text)) as unknown as pg.QueryResult<Row>[];
+  const row = results[2]?.rows[0];
+  return { swallowed: row?.swallowed ?? 0, differing: new Set(row?.differing ?? []) };
 }
 
 /** Rows [from, to) of the stage, by place, into the table; for trials under a savepoint. */

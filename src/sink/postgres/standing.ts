@@ -17,6 +17,8 @@ export interface Setup {
   readonly tableText: string;
   /** Name of the primary key constraint of the table. */
   readonly primaryKey: string;
+  /** Duplicates are compared with the stored row; needs SELECT on all columns. Without it conflicts are not counted at all. */
+  readonly compares: boolean;
   readonly source: string;
   readonly sourceId: number;
   readonly synchronousCommit: boolean;

@@ -12,6 +12,8 @@ export interface EnsuredTable {
   readonly created: boolean;
   /** Name of the primary key's constraint, by which a duplicate key is told from any other unique violation. */
   readonly primaryKey: string;
+  /** The user may read every column that a file brings: a duplicate can be compared with the stored row. */
+  readonly comparable: boolean;
 }
 
 interface Relation {
@@ -71,7 +73,9 @@ export async function ensureTable(
     ...keyDifferences(table, primaryKey),
   ];
   if (differences.length > 0 || primaryKey === null) throw doesNotFit(name, differences);
-  return { created, primaryKey: primaryKey.name };
+  const readable = new Set(columns.filter((column) => column.selectable).map((column) => column.name));
+  const comparable = table.columns.every(({ name: column }) => readable.has(column));
+  return { created, primaryKey: primaryKey.name, comparable };
 }
 
 function show({ schema, name }: TableName): string {

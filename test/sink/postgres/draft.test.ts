@@ -53,7 +53,7 @@ test('a key that the stage stored belongs to its first row in the batch, and the
         ...new Set(rows.flat().flatMap((each) => (each.verdict === DUPLICATE ? [] : [each.key]))),
       ];
       const stored = keys.filter((key) => key % 2 === 0).toSorted((a, b) => a - b);
-      const settled = tally(draft, route(draft), keyBytes(stored));
+      const settled = tally(draft, route(draft), { inserted: keyBytes(stored), differing: new Set() }, true);
       const left = new Set(stored);
       for (const [index, { slices }] of settled.entries()) {
         const sorted = rows[index]!.filter((each) => each.verdict !== DUPLICATE);

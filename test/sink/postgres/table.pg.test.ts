@@ -78,8 +78,16 @@ async function differences(sql: string): Promise<string[]> {
 
 describe('a table that does not exist', () => {
   test('is created with key, comments and indexes, and fits from then on', async () => {
-    assert.deepEqual(await ensureTable(client, events, NAME), { created: true, primaryKey: 'events_pkey' });
-    assert.deepEqual(await ensureTable(client, events, NAME), { created: false, primaryKey: 'events_pkey' });
+    assert.deepEqual(await ensureTable(client, events, NAME), {
+      created: true,
+      primaryKey: 'events_pkey',
+      comparable: true,
+    });
+    assert.deepEqual(await ensureTable(client, events, NAME), {
+      created: false,
+      primaryKey: 'events_pkey',
+      comparable: true,
+    });
     const { rows: uncommented } = await client.query(
       `SELECT attname FROM pg_attribute
         WHERE attrelid = 'events'::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL`,
