@@ -24,6 +24,7 @@ const COMMANDS: { readonly [C in CommandName]: () => Promise<Run<C>> } = {
   check: async () => (await import('./commands/check.ts')).check,
   status: async () => (await import('./commands/status.ts')).status,
   verify: async () => (await import('./commands/verify.ts')).verify,
+  why: async () => (await import('./commands/why.ts')).why,
   reset: async () => (await import('./commands/reset.ts')).reset,
   prune: async () => (await import('./commands/prune.ts')).prune,
   'database-url': async () => (await import('./commands/database-url.ts')).printDatabaseUrl,

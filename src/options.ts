@@ -24,6 +24,7 @@ export const COMMAND_NAMES = [
   'check',
   'status',
   'verify',
+  'why',
   'reset',
   'prune',
   'database-url',
@@ -36,6 +37,7 @@ export type CommandName = (typeof COMMAND_NAMES)[number];
 export const POSITIONALS = {
   check: { name: 'FILE', min: 1, max: Infinity, example: 'millrace check orders.csv' },
   verify: { name: 'FILE', min: 0, max: Infinity, example: 'millrace verify data/input_data/orders.csv' },
+  why: { name: 'EVENT_ID', min: 1, max: 1, example: 'millrace why 3f0c1a52-7f0e-4a5e-9f7b-0d5c2b1a9e77' },
 } as const satisfies Partial<Record<CommandName, Positional>>;
 
 export interface Positional {
@@ -93,7 +95,16 @@ function defaultSlots({ workers, lanes }: Readonly<Record<string, unknown>>): nu
   return 2 * Number(workers) + 4 * Number(lanes);
 }
 
-const CONNECTING = ['run', 'status', 'verify', 'reset', 'prune', 'database-url', 'database-stop'] as const;
+const CONNECTING = [
+  'run',
+  'status',
+  'verify',
+  'why',
+  'reset',
+  'prune',
+  'database-url',
+  'database-stop',
+] as const;
 
 export const OPTIONS = {
   inputDir: option({
@@ -101,7 +112,7 @@ export const OPTIONS = {
     kind: folder,
     default: 'data/input_data',
     help: 'the folder that is watched',
-    commands: ['run', 'status', 'verify', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'why', 'reset', 'prune'],
   }),
   once: option({
     flag: 'once',
@@ -115,21 +126,21 @@ export const OPTIONS = {
     kind: flag,
     default: 'false',
     help: 'end standard output with one line of JSON; what is meant for people goes to standard error',
-    commands: ['run', 'generate', 'check', 'status', 'verify'],
+    commands: ['run', 'generate', 'check', 'status', 'verify', 'why'],
   }),
   table: option({
     flag: 'table',
     kind: table,
     default: 'events',
     help: 'the table that rows go to; made when it is not there',
-    commands: ['run', 'status', 'verify', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'why', 'reset', 'prune'],
   }),
   source: option({
     flag: 'source',
     kind: label,
     default: null,
     help: 'name of this source in the books; one instance may write per source and table (default: the absolute path of --input)',
-    commands: ['run', 'status', 'verify', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'why', 'reset', 'prune'],
   }),
   patterns: option({
     flag: 'pattern',
@@ -150,7 +161,7 @@ export const OPTIONS = {
     kind: oneOf(['lf', 'cr']),
     default: 'lf',
     help: 'what ends a record: lf (also CR LF), or cr for files of old Macs',
-    commands: ['run', 'check', 'verify'],
+    commands: ['run', 'check', 'verify', 'why'],
   }),
   watch: option({
     flag: 'watch',
@@ -422,6 +433,7 @@ export type GenerateOptions = OptionsOf<'generate'>;
 export type CheckOptions = OptionsOf<'check'>;
 export type StatusOptions = OptionsOf<'status'>;
 export type VerifyOptions = OptionsOf<'verify'>;
+export type WhyOptions = OptionsOf<'why'>;
 export type ResetOptions = OptionsOf<'reset'>;
 export type PruneOptions = OptionsOf<'prune'>;
 export type DatabaseUrlOptions = OptionsOf<'database-url'>;

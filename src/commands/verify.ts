@@ -62,7 +62,7 @@ export async function currentSource(client: pg.Client, options: BooksOptions): P
   return meant;
 }
 
-function nothingRead(options: BooksOptions): MillraceError {
+export function nothingRead(options: BooksOptions): MillraceError {
   const where = `${printable(sourceName(options))} into ${targetName(options)}`;
   return new MillraceError('input', `nothing was ever read from ${where}`, {
     wayOut: 'millrace status lists what was; --input, --source and --table name it',
@@ -78,7 +78,10 @@ function namesOf({ paths, inputDir }: VerifyOptions): ReadonlySet<string> | null
 }
 
 /** A live line on a terminal, a line every now and then elsewhere; nothing while it is quick. */
-export function progressOn(screen: Screen): (name: string, bytes: number, of: number) => void {
+export function progressOn(
+  screen: Screen,
+  doing = 'verifying',
+): (name: string, bytes: number, of: number) => void {
   const beganMs = performance.now();
   let toldMs = -Infinity;
   return (name, bytes, of) => {
@@ -87,7 +90,7 @@ export function progressOn(screen: Screen): (name: string, bytes: number, of: nu
     if (nowMs - toldMs < (screen.live ? PROGRESS_EVERY_MS : PROGRESS_LINE_EVERY_MS)) return;
     toldMs = nowMs;
     const share = of === 0 ? '' : `: ${Math.floor((100 * bytes) / of)} %`;
-    const text = `verifying ${printable(name)}${share}`;
+    const text = `${doing} ${printable(name)}${share}`;
     if (screen.live) screen.show(text);
     else screen.print(`millrace: ${text}`);
   };

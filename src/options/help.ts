@@ -84,6 +84,14 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
     ],
     exits: [['0', 'everything agrees'], ['1', 'something does not agree'], USAGE, STOPPED, INTERRUPTED],
   },
+  why: {
+    sentence: 'Show every place where an event was seen, and what became of it there.',
+    more: `The files of this source are searched again, so duplicates are found, too; files that are gone are named. The row is traced to its batch by its transaction. ${DATABASE}`,
+    examples: [
+      ['millrace why 3f0c1a52-7f0e-4a5e-9f7b-0d5c2b1a9e77', 'inserted, duplicate of which, rejected why'],
+    ],
+    exits: [['0', 'it was seen'], ['1', 'it was never seen'], USAGE, STOPPED, INTERRUPTED],
+  },
   reset: {
     sentence: 'Remove stored events, the books of a source, or both (when neither is named).',
     more: `Says what it will remove and asks. Without the books, the files are read again; without the events alone, they are not. An instance that is running forgets what it knew and goes on from what is left. ${DATABASE}`,

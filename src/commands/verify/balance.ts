@@ -12,6 +12,7 @@ import { openQuietly, verifyFile } from './file.ts';
 import type { FileTools } from './file.ts';
 import { Findings } from './report.ts';
 import type { Sheet } from './report.ts';
+import { inSnapshot } from './snapshot.ts';
 import { ELSEWHERE, RecordTable } from './table.ts';
 import type { KeyPlace, Sampled } from './table.ts';
 
@@ -32,18 +33,9 @@ export interface BalanceInput {
 
 const SHOWN_PER_KIND = 100;
 
-/** Opens its own transaction and ends it; `client` must be in none. */
-export async function balance(input: BalanceInput): Promise<Findings> {
-  const { client } = input;
-  // One snapshot: a run that goes on meanwhile changes nothing of what is compared.
-  await client.query(
-    'BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL idle_in_transaction_session_timeout = 0',
-  );
-  try {
-    return await compareAll(input);
-  } finally {
-    await client.query('ROLLBACK').catch(() => undefined); // a lost connection has rolled back by itself
-  }
+/** In one snapshot of its own; `client` must be in no transaction. */
+export function balance(input: BalanceInput): Promise<Findings> {
+  return inSnapshot(input.client, () => compareAll(input));
 }
 
 async function compareAll(input: BalanceInput): Promise<Findings> {

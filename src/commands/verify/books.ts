@@ -14,6 +14,8 @@ export interface BookSlice {
   readonly duplicates: number;
   readonly conflicting: number;
   readonly rejected: number;
+  /** With its transaction: the number of the batch (of merged slices: the last one). */
+  readonly batch: number;
   readonly committedAt: Date;
   /** Low 32 bits of the ids of all transactions that wrote it; empty where they mean nothing any more. */
   readonly xids: readonly number[];
@@ -55,7 +57,7 @@ const SLICES = `
   SELECT s.generation, s.start_offset::float8 AS start, s.end_offset::float8 AS end, s.first_line::float8 AS "firstLine",
          s.lines::float8 AS lines, s.crc32::float8 AS crc, s.records::float8 AS records, s.inserted::float8 AS inserted,
          s.duplicates::float8 AS duplicates, s.conflicting::float8 AS conflicting, s.rejected::float8 AS rejected,
-         b.committed_at AS "committedAt",
+         b.number::float8 AS batch, b.committed_at AS "committedAt",
          CASE WHEN ${MEANINGFUL} THEN coalesce(s.merged_xids, ARRAY[b.xid])::text[] ELSE '{}' END AS xids
   FROM millrace.slices s JOIN millrace.files f USING (generation)
   JOIN millrace.batches b ON b.epoch = s.epoch AND b.number = s.batch

@@ -112,28 +112,28 @@ async function verifyRun(
   sheet: Sheet,
 ): Promise<void> {
   const reread = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
-  const [first, last] = [run[0], run.at(-1)];
-  if (first === undefined || last === undefined) return;
-  let next = 1;
+  const [first, ...later] = run;
+  if (first === undefined) return;
   let account = await openAccount(tools, book, first, sheet);
-  const range = { start: first.start, end: last.end, line: first.firstLine };
+  const end = run.at(-1)?.end ?? first.end;
+  const range = { start: first.start, end, line: first.firstLine };
   for await (const block of readRecords(file, layout, tools.table, range)) {
     if (tools.signal.aborted) return;
     const placed: Placed[] = [];
     for (const record of block) {
-      while (record.offset >= account.slice.end && next < run.length) {
+      for (let next = later[0]; next !== undefined && record.offset >= account.slice.end; next = later[0]) {
         await account.close(reread);
-        account = await openAccount(tools, book, run[next]!, sheet);
-        next += 1;
+        account = await openAccount(tools, book, next, sheet);
+        later.shift();
       }
       const group = tools.groups.get(account.slice) ?? -1;
       if (account.take(record)) placed.push({ record, file: number, group });
     }
     await tools.records.add(placed);
-    tools.progress(book.name, block.at(-1)?.offset ?? range.start, last.end);
+    tools.progress(book.name, block.at(-1)?.offset ?? range.start, end);
   }
   await account.close(reread);
-  for (const slice of run.slice(next)) await (await openAccount(tools, book, slice, sheet)).close(reread);
+  for (const slice of later) await (await openAccount(tools, book, slice, sheet)).close(reread);
 }
 
 async function openAccount(

@@ -1,0 +1,114 @@
+// Where an event stands in the files of a source: a search of the bytes, and a closer look at files that have it. What became of it is
+// decided in fate.ts.
+
+import type { FileHandle } from 'node:fs/promises';
+import type { TableDefinition } from '../../schema/table.ts';
+import { keyIndex } from '../../schema/table.ts';
+import type { BookFile, BookSlice } from '../verify/books.ts';
+import { firstChanged, openQuietly, runsOf } from '../verify/file.ts';
+import { readAt, readLayout, readRecords } from '../verify/reader.ts';
+import type { FoundRecord } from '../verify/reader.ts';
+
+/** A record that has the event, or a rejected one in whose text it stands. */
+export interface Sighting {
+  readonly book: BookFile;
+  /** Number of the file among the books. */
+  readonly number: number;
+  readonly slice: BookSlice;
+  readonly record: FoundRecord;
+}
+
+/** A file that could not be searched. */
+export interface Unsearched {
+  readonly book: BookFile;
+  readonly reason: string;
+}
+
+export interface SearchInput {
+  readonly books: readonly BookFile[];
+  readonly folder: string;
+  readonly table: TableDefinition;
+  readonly newline: 'lf' | 'cr';
+  /** Canonical. */
+  readonly key: string;
+  readonly signal: AbortSignal;
+  readonly progress: (name: string, bytes: number, of: number) => void;
+}
+
+export async function searchFiles(
+  input: SearchInput,
+): Promise<{ readonly sightings: Sighting[]; readonly unsearched: Unsearched[] }> {
+  const sightings: Sighting[] = [];
+  const unsearched: Unsearched[] = [];
+  for (const [number, book] of input.books.entries()) {
+    if (book.slices.length === 0 || input.signal.aborted) continue;
+    const path = Buffer.concat([Buffer.from(`${input.folder}/`), book.nameBytes]);
+    const file = book.isSuperseded ? null : await openQuietly(path);
+    if (file === null) {
+      const reason = book.isSuperseded ? 'another content has its name now' : 'the file is gone';
+      unsearched.push({ book, reason });
+      continue;
+    }
+    try {
+      if (!(await holds(file, book, input))) continue;
+      if ((await firstChanged(file, book.slices)) !== null)
+        unsearched.push({ book, reason: 'its bytes are not those that were committed' });
+      else sightings.push(...(await searchFile(file, book, number, input)));
+    } finally {
+      await file.close();
+    }
+  }
+  return { sightings, unsearched };
+}
+
+const BLOCK_BYTES = 4 * 1024 * 1024;
+/** The first digits of a UUID stand together in every spelling. */
+const DIGITS = 8;
+
+/** Whether the first digits stand anywhere in the file, which nearly always says no: the rest of the work is for few files. */
+async function holds(file: FileHandle, book: BookFile, { key, progress }: SearchInput): Promise<boolean> {
+  const { size } = await file.stat();
+  const wanted = key.slice(0, DIGITS);
+  for (let at = 0; at < size; at += BLOCK_BYTES - DIGITS) {
+    const bytes = await readAt(file, at, BLOCK_BYTES);
+    if (bytes.toString('latin1').toLowerCase().includes(wanted)) return true;
+    progress(book.name, at, size);
+  }
+  return false;
+}
+
+async function searchFile(
+  file: FileHandle,
+  book: BookFile,
+  number: number,
+  { table, newline, key, signal }: SearchInput,
+): Promise<Sighting[]> {
+  const { size } = await file.stat();
+  const layout = await readLayout(file, size, table, newline);
+  const found: Sighting[] = [];
+  if (layout === null) return found;
+  const keyAt = keyIndex(table);
+  for (const run of runsOf(book.slices)) {
+    const [first, last] = [run[0], run.at(-1)];
+    if (first === undefined || last === undefined) continue;
+    const range = { start: first.start, end: last.end, line: first.firstLine };
+    for await (const block of readRecords(file, layout, table, range)) {
+      if (signal.aborted) return found;
+      for (const record of block) {
+        const isIt =
+          record.values === null ? await mentions(file, record, key) : record.values[keyAt] === key;
+        const slice = isIt ? run.find(({ end }) => record.offset < end) : undefined;
+        if (slice !== undefined) found.push({ book, number, slice, record });
+      }
+    }
+  }
+  return found;
+}
+
+const REJECT_BYTES_MAX = 64 * 1024;
+
+async function mentions(file: FileHandle, record: FoundRecord, key: string): Promise<boolean> {
+  const bytes = await readAt(file, record.offset, Math.min(record.length, REJECT_BYTES_MAX));
+  const text = bytes.toString('latin1').toLowerCase();
+  return text.includes(key) || text.includes(key.replaceAll('-', ''));
+}
