@@ -25,6 +25,7 @@ export const COMMAND_NAMES = [
   'status',
   'verify',
   'why',
+  'selftest',
   'reset',
   'prune',
   'database-url',
@@ -100,6 +101,7 @@ const CONNECTING = [
   'status',
   'verify',
   'why',
+  'selftest',
   'reset',
   'prune',
   'database-url',
@@ -126,7 +128,7 @@ export const OPTIONS = {
     kind: flag,
     default: 'false',
     help: 'end standard output with one line of JSON; what is meant for people goes to standard error',
-    commands: ['run', 'generate', 'check', 'status', 'verify', 'why'],
+    commands: ['run', 'generate', 'check', 'status', 'verify', 'why', 'selftest'],
   }),
   table: option({
     flag: 'table',
@@ -301,7 +303,7 @@ export const OPTIONS = {
     kind: wholeNumber(0, 0xffff_ffff),
     default: null,
     help: 'the same seed and shares give the same records (default: a random one, which is printed)',
-    commands: ['generate'],
+    commands: ['generate', 'selftest'],
   }),
   files: option({
     flag: 'files',
@@ -396,6 +398,13 @@ export const OPTIONS = {
     help: 'rows that neither a file nor the books know are no difference: others write to this table, or books were pruned',
     commands: ['verify'],
   }),
+  minutes: option({
+    flag: 'minutes',
+    kind: rate,
+    default: '1',
+    help: 'how long to go on killing; reading on to the end and verifying comes on top',
+    commands: ['selftest'],
+  }),
   yes: option({
     flag: 'yes',
     kind: flag,
@@ -434,6 +443,7 @@ export type CheckOptions = OptionsOf<'check'>;
 export type StatusOptions = OptionsOf<'status'>;
 export type VerifyOptions = OptionsOf<'verify'>;
 export type WhyOptions = OptionsOf<'why'>;
+export type SelftestOptions = OptionsOf<'selftest'>;
 export type ResetOptions = OptionsOf<'reset'>;
 export type PruneOptions = OptionsOf<'prune'>;
 export type DatabaseUrlOptions = OptionsOf<'database-url'>;

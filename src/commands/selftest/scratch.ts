@@ -1,0 +1,96 @@
+// A database and a folder that exist for the self-test only, beside the user's: made, handed to child processes, removed.
+
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { MillraceError } from '../../errors.ts';
+import { connect, connectFailed } from '../../sink/postgres/target.ts';
+import type { DatabaseTarget, Environment } from '../../sink/postgres/target.ts';
+
+export interface Scratch {
+  readonly database: string;
+  readonly folder: string;
+  /** For child processes: names the scratch database, and no option of ours. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly client: pg.Client;
+  /** Removes both. */
+  remove(): Promise<void>;
+  /** Leaves both for a look. */
+  keep(): Promise<void>;
+}
+
+/** @throws {MillraceError} `database` when no database may be made */
+export async function makeScratch(target: DatabaseTarget, env: Environment): Promise<Scratch> {
+  const database = `millrace_selftest_${randomBytes(4).toString('hex')}`;
+  await onServer(target, (client) => client.query(`CREATE DATABASE ${database}`)).catch((cause: unknown) => {
+    if (!(cause instanceof pg.DatabaseError)) throw cause;
+    throw new MillraceError('database', `cannot make a scratch database: ${cause.message}`, {
+      wayOut:
+        'ALTER ROLE ... CREATEDB for this user, or unset DATABASE_URL: then the embedded server is used',
+      cause,
+    });
+  });
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-selftest-'));
+  const childEnv = environmentOf(target, env, database);
+  const client = await connect({ ...target, client: configOf(target.client, database) });
+  const keep = (): Promise<void> => client.end();
+  return {
+    database,
+    folder,
+    env: childEnv,
+    client,
+    keep,
+    remove: async () => {
+      await keep().catch(() => undefined); // gone already
+      await onServer(target, (admin) => admin.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`));
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function onServer(
+  target: DatabaseTarget,
+  work: (client: pg.Client) => Promise<unknown>,
+): Promise<void> {
+  const client = await connect(target).catch((error: unknown) => {
+    throw connectFailed(target, error);
+  });
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+function configOf(config: pg.ClientConfig, database: string): pg.ClientConfig {
+  const { connectionString } = config;
+  return connectionString === undefined
+    ? { ...config, database }
+    : { ...config, connectionString: urlTo(connectionString, database) };
+}
+
+/** Forms without a host are no URL to the parser. */
+function urlTo(text: string, database: string): string {
+  const url = URL.parse(text) ?? new URL(text.replace('@/', '@___DUMMY___/'));
+  url.pathname = `/${database}`;
+  return url.href.replace('___DUMMY___', '');
+}
+
+function environmentOf({ client }: DatabaseTarget, env: Environment, database: string): NodeJS.ProcessEnv {
+  const kept = Object.entries(env).filter(
+    ([name]) => name !== 'DATABASE_URL' && !name.startsWith('MILLRACE_'),
+  );
+  const base: NodeJS.ProcessEnv = Object.fromEntries(kept);
+  const { connectionString, host, port, user, password } = client;
+  if (connectionString !== undefined) return { ...base, DATABASE_URL: urlTo(connectionString, database) };
+  return {
+    ...base,
+    ...(host !== undefined && { PGHOST: host }),
+    ...(port !== undefined && { PGPORT: String(port) }),
+    ...(user !== undefined && { PGUSER: user }),
+    ...(typeof password === 'string' && { PGPASSWORD: password }),
+    PGDATABASE: database,
+  };
+}
