@@ -25,6 +25,7 @@ const COMMANDS: { readonly [C in CommandName]: () => Promise<Run<C>> } = {
   status: async () => (await import('./commands/status.ts')).status,
   verify: async () => (await import('./commands/verify.ts')).verify,
   why: async () => (await import('./commands/why.ts')).why,
+  diff: async () => (await import('./commands/diff.ts')).diff,
   selftest: async () => (await import('./commands/selftest.ts')).selftest,
   reset: async () => (await import('./commands/reset.ts')).reset,
   prune: async () => (await import('./commands/prune.ts')).prune,

@@ -25,6 +25,7 @@ export const COMMAND_NAMES = [
   'status',
   'verify',
   'why',
+  'diff',
   'selftest',
   'reset',
   'prune',
@@ -39,6 +40,7 @@ export const POSITIONALS = {
   check: { name: 'FILE', min: 1, max: Infinity, example: 'millrace check orders.csv' },
   verify: { name: 'FILE', min: 0, max: Infinity, example: 'millrace verify data/input_data/orders.csv' },
   why: { name: 'EVENT_ID', min: 1, max: 1, example: 'millrace why 3f0c1a52-7f0e-4a5e-9f7b-0d5c2b1a9e77' },
+  diff: { name: 'FILE', min: 1, max: 1, example: 'millrace diff data/input_data/orders.csv' },
 } as const satisfies Partial<Record<CommandName, Positional>>;
 
 export interface Positional {
@@ -101,6 +103,7 @@ const CONNECTING = [
   'status',
   'verify',
   'why',
+  'diff',
   'selftest',
   'reset',
   'prune',
@@ -114,7 +117,7 @@ export const OPTIONS = {
     kind: folder,
     default: 'data/input_data',
     help: 'the folder that is watched',
-    commands: ['run', 'status', 'verify', 'why', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'why', 'diff', 'reset', 'prune'],
   }),
   once: option({
     flag: 'once',
@@ -128,21 +131,21 @@ export const OPTIONS = {
     kind: flag,
     default: 'false',
     help: 'end standard output with one line of JSON; what is meant for people goes to standard error',
-    commands: ['run', 'generate', 'check', 'status', 'verify', 'why', 'selftest'],
+    commands: ['run', 'generate', 'check', 'status', 'verify', 'why', 'diff', 'selftest'],
   }),
   table: option({
     flag: 'table',
     kind: table,
     default: 'events',
     help: 'the table that rows go to; made when it is not there',
-    commands: ['run', 'status', 'verify', 'why', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'why', 'diff', 'reset', 'prune'],
   }),
   source: option({
     flag: 'source',
     kind: label,
     default: null,
     help: 'name of this source in the books; one instance may write per source and table (default: the absolute path of --input)',
-    commands: ['run', 'status', 'verify', 'why', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'why', 'diff', 'reset', 'prune'],
   }),
   patterns: option({
     flag: 'pattern',
@@ -163,7 +166,7 @@ export const OPTIONS = {
     kind: oneOf(['lf', 'cr']),
     default: 'lf',
     help: 'what ends a record: lf (also CR LF), or cr for files of old Macs',
-    commands: ['run', 'check', 'verify', 'why'],
+    commands: ['run', 'check', 'verify', 'why', 'diff'],
   }),
   watch: option({
     flag: 'watch',
@@ -444,6 +447,7 @@ export type StatusOptions = OptionsOf<'status'>;
 export type VerifyOptions = OptionsOf<'verify'>;
 export type WhyOptions = OptionsOf<'why'>;
 export type SelftestOptions = OptionsOf<'selftest'>;
+export type DiffOptions = OptionsOf<'diff'>;
 export type ResetOptions = OptionsOf<'reset'>;
 export type PruneOptions = OptionsOf<'prune'>;
 export type DatabaseUrlOptions = OptionsOf<'database-url'>;

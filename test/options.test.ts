@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { MillraceError } from '../src/errors.ts';
-import { COMMAND_NAMES, OPTIONS, environmentName, optionsOf } from '../src/options.ts';
+import { COMMAND_NAMES, OPTIONS, environmentName, optionsOf, positionalOf } from '../src/options.ts';
 import type { GenerateOptions, ResetOptions, RunOptions } from '../src/options.ts';
 import { commandHelp, optionsAsMarkdown, programHelp } from '../src/options/help.ts';
 import { duration, size } from '../src/options/kinds.ts';
@@ -43,7 +43,8 @@ function complaint(line: string, env: Environment = {}): string {
 
 describe('values', () => {
   test('every command has a good default for every option', () => {
-    for (const name of COMMAND_NAMES) judged(name === 'check' ? 'check a.csv' : name);
+    for (const name of COMMAND_NAMES)
+      judged(positionalOf(name) === null ? name : `${name} ${positionalOf(name)?.name}`);
     const values = run('run');
     assert.equal(values.inputDir, resolve('data/input_data'));
     assert.deepEqual(values.table, { schema: 'public', name: 'events' });

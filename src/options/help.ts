@@ -92,6 +92,13 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
     ],
     exits: [['0', 'it was seen'], ['1', 'it was never seen'], USAGE, STOPPED, INTERRUPTED],
   },
+  diff: {
+    sentence:
+      'Compare a file that was sent again with what its earlier content brought: what is new, gone, changed.',
+    more: `What the earlier content brought are the rows that it inserted, found by their transaction; its bytes need not be there any more. It makes no difference whether the new content was read already. Nothing is changed: the first one committed stays. ${DATABASE}`,
+    examples: [['millrace diff data/input_data/orders.csv', 'after a corrected orders.csv has arrived']],
+    exits: [['0', 'no difference'], ['1', 'something is new, gone or changed'], USAGE, STOPPED, INTERRUPTED],
+  },
   selftest: {
     sentence: 'Prove on this machine that kill -9 at random moments loses nothing and stores nothing twice.',
     more: `Works in a database of its own beside yours, which is made for it and removed again (the user needs CREATEDB), and in a temporary folder. Your table and your files are not touched. The result is checked by verify, and against what the generator foretold. ${DATABASE}`,

@@ -55,12 +55,17 @@ export class RecordTable {
     await pipeline(Readable.from([placed.map(copyLine).join('')]), stream);
   }
 
-  /** Transactions of other sources and of books that are gone are ELSEWHERE. */
-  async nameTransactions(groups: ReadonlyMap<number, number>, meaningful: string): Promise<void> {
+  /** Low 32 bits of transaction ids, and the group that each belongs to. */
+  async nameGroups(groups: ReadonlyMap<number, number>): Promise<void> {
     await this.#client.query(`INSERT INTO ${XIDS} SELECT * FROM unnest($1::bigint[], $2::integer[])`, [
       [...groups.keys()],
       [...groups.values()],
     ]);
+  }
+
+  /** The same; transactions of other sources and of books that are gone are ELSEWHERE. */
+  async nameTransactions(groups: ReadonlyMap<number, number>, meaningful: string): Promise<void> {
+    await this.nameGroups(groups);
     await this.#client.query(
       `INSERT INTO ${XIDS} SELECT DISTINCT b.xid::xid::text::bigint, ${ELSEWHERE} FROM millrace.batches b WHERE ${meaningful}
        ON CONFLICT DO NOTHING`,
@@ -81,6 +86,26 @@ export class RecordTable {
          LEFT JOIN ${XIDS} x ON x.xid = t.xmin::text::bigint;
        ANALYZE ${JOINED}`,
     );
+  }
+
+  /** Keys of one file by what their row is: in none, in a group (null: in no group), with the same values or others. */
+  async keysOf(file: number): Promise<readonly KeyStanding[]> {
+    const { rows } = await this.#client.query<KeyStanding>(
+      `SELECT stored, same, grp, count(*)::float8 AS count, array_agg(key ORDER BY byte_offset) FILTER (WHERE place <= ${KEYS_MAX}) AS keys,
+              array_agg(line::float8 ORDER BY byte_offset) FILTER (WHERE place <= ${KEYS_MAX}) AS lines,
+              array_agg(byte_offset::float8 ORDER BY byte_offset) FILTER (WHERE place <= ${KEYS_MAX}) AS offsets
+       FROM (SELECT *, row_number() OVER (PARTITION BY stored, same, grp ORDER BY byte_offset) AS place
+             FROM (SELECT DISTINCT ON (key) key::text AS key, stored, same, row_grp AS grp, line, byte_offset FROM ${JOINED}
+                   WHERE file = $1 ORDER BY key, byte_offset) firsts) placed
+       GROUP BY stored, same, grp`,
+      [file],
+    );
+    return rows;
+  }
+
+  /** Rows of a group whose key stands in no record. */
+  async rowsWithout(group: number): Promise<{ readonly count: number; readonly keys: readonly string[] }> {
+    return (await this.extra(KEYS_MAX)).get(group) ?? { count: 0, keys: [] };
   }
 
   /** Keys without a row, each at its first place. */
@@ -135,11 +160,13 @@ export class RecordTable {
   }
 
   /** Rows whose key stands in no record, by the group of their transaction; null: a transaction that the books do not know. */
-  async extra(): Promise<Map<number | null, { count: number; keys: readonly string[] }>> {
+  async extra(keysMax = 100): Promise<Map<number | null, { count: number; keys: readonly string[] }>> {
     const { rows } = await this.#client.query<{ grp: number | null; count: number; keys: string[] }>(
-      `SELECT x.grp, count(*)::float8 AS count, (array_agg(t.${this.#key}::text ORDER BY t.${this.#key}))[1:100] AS keys
-       FROM ${this.#tableSql} t LEFT JOIN ${XIDS} x ON x.xid = t.xmin::text::bigint
-       WHERE NOT EXISTS (SELECT FROM ${RECORDS} r WHERE r.${this.#key} = t.${this.#key}) GROUP BY x.grp`,
+      `SELECT grp, count(*)::float8 AS count, array_agg(key ORDER BY key) FILTER (WHERE place <= ${keysMax}) AS keys
+       FROM (SELECT x.grp, t.${this.#key}::text AS key, row_number() OVER (PARTITION BY x.grp ORDER BY t.${this.#key}) AS place
+             FROM ${this.#tableSql} t LEFT JOIN ${XIDS} x ON x.xid = t.xmin::text::bigint
+             WHERE NOT EXISTS (SELECT FROM ${RECORDS} r WHERE r.${this.#key} = t.${this.#key})) rest
+       GROUP BY grp`,
     );
     return new Map(rows.map(({ grp, count, keys }) => [grp, { count, keys }]));
   }
@@ -179,6 +206,19 @@ export interface KeyPlace {
   readonly file: number;
   readonly line: number;
   readonly offset: number;
+}
+
+/** At most so many keys of one standing are listed. */
+const KEYS_MAX = 10_000;
+
+export interface KeyStanding {
+  readonly stored: boolean;
+  readonly same: boolean;
+  readonly grp: number | null;
+  readonly count: number;
+  readonly keys: readonly string[];
+  readonly lines: readonly number[];
+  readonly offsets: readonly number[];
 }
 
 export interface Sampled<R> {
