@@ -144,7 +144,10 @@ describe('status', () => {
   test('of a database that Millrace never saw says so, and shows nothing', async () => {
     await using library = await Library.open();
     const { found, stderr } = await library.status();
-    assert.deepEqual(found, { total: { records: 0, inserted: 0, duplicates: 0, rejected: 0 }, files: [] });
+    assert.deepEqual(found, {
+      total: { records: 0, inserted: 0, duplicates: 0, duplicatesConflicting: 0, rejected: 0 },
+      files: [],
+    });
     assert.match(stderr, /nothing was ever read into this database/);
     const { rows } = await library.client.query(`SELECT to_regnamespace('millrace') AS made`);
     assert.deepEqual(rows, [{ made: null }]);
@@ -155,7 +158,13 @@ describe('status', () => {
     const { code, stdout } = await millrace(['status', '--json', '--data', data], { env: bareEnv() });
     assert.deepEqual(
       [code, JSON.parse(stdout)],
-      [0, { total: { records: 0, inserted: 0, duplicates: 0, rejected: 0 }, files: [] }],
+      [
+        0,
+        {
+          total: { records: 0, inserted: 0, duplicates: 0, duplicatesConflicting: 0, rejected: 0 },
+          files: [],
+        },
+      ],
     );
     assert.throws(() => statSync(data));
   });
@@ -187,7 +196,13 @@ describe('status', () => {
     });
     await library.file(id, { id: 4, name: 'bad.csv', state: 'refused', reason: 'no header' });
     const { found } = await library.status('--input', folder);
-    assert.deepEqual(found.total, { records: 25, inserted: 14, duplicates: 10, rejected: 1 });
+    assert.deepEqual(found.total, {
+      records: 25,
+      inserted: 14,
+      duplicates: 10,
+      duplicatesConflicting: 0,
+      rejected: 1,
+    });
     assert.deepEqual(
       found.files.map(({ name, state, bytes, position, records, inserted, duplicates, rejected, reason }) => [
         name,
