@@ -153,46 +153,9 @@ describe('the second reading', () => {
   });
 
   test('judges values as the encoders of the table do', () => {
-    const pieces = fc.constantFrom(
-      ...[
-        '0',
-        '1',
-        '9',
-        '12',
-        '2024',
-        '-',
-        '+',
-        ':',
-        '.',
-        ' ',
-        'T',
-        'Z',
-        '02',
-        '29',
-        '30',
-        '2147483647',
-        '2147483648',
-      ],
-      ...[
-        '24',
-        '59',
-        '60',
-        '0001',
-        '9999',
-        '{',
-        '}',
-        'a',
-        'F',
-        'g',
-        'é',
-        '🚲',
-        'view',
-        '00',
-        '14',
-        '00:00',
-        '\n',
-      ],
-    );
+    const words =
+      '0 1 9 12 2024 - + : . T Z 02 29 30 2147483647 2147483648 24 59 60 0001 9999 { } a F g é 🚲 view 00 14 00:00';
+    const pieces = fc.constantFrom(' ', '\n', ...words.split(' '));
     const free = fc.array(pieces, { minLength: 1, maxLength: 14 }).map((all) => all.join(''));
     const two = fc.integer({ min: 0, max: 61 }).map((n) => String(n).padStart(2, '0'));
     const year = fc.constantFrom('0000', '0001', '1900', '2000', '2024', '9999');
