@@ -27,7 +27,7 @@ import type { CommandIo } from './command.ts';
 import { programVersion } from './version.ts';
 
 /** After a stop signal, what is in flight gets so long to commit; then it is rolled back, so that the program ends within 10 s. */
-const FINISH_MS_MAX = 7_000;
+const FINISH_MS_MAX = 6_000;
 const POOL_CLOSE_MS_MAX = 1_000;
 
 /** @throws {MillraceError} for everything that a person must mend */
