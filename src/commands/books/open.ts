@@ -8,7 +8,8 @@ import { MillraceError } from '../../errors.ts';
 import { OPTIONS } from '../../options.ts';
 import type { TableName } from '../../schema/table.ts';
 import { placeOf, readState } from '../../sink/postgres/embedded/place.ts';
-import { configuredDatabase, connect, connectFailed, resolveTarget } from '../../sink/postgres/target.ts';
+import { configuredDatabase } from '../../sink/postgres/configured.ts';
+import { connect, connectFailed, resolveTarget } from '../../sink/postgres/target.ts';
 import type { DatabaseTarget } from '../../sink/postgres/target.ts';
 import type { CommandIo } from '../command.ts';
 
