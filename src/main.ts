@@ -27,12 +27,14 @@ const COMMANDS: { readonly [C in CommandName]: () => Promise<Run<C>> } = {
   status: async () => (await import('./commands/status.ts')).status,
   reset: async () => (await import('./commands/reset.ts')).reset,
   prune: async () => (await import('./commands/prune.ts')).prune,
+  migrate: async () => (await import('./commands/migrate.ts')).migrateDatabase,
+  roles: async () => (await import('./commands/roles.ts')).roles,
   'database-url': async () => (await import('./commands/database-url.ts')).printDatabaseUrl,
   'database-stop': async () => (await import('./commands/database-stop.ts')).stopDatabase,
 };
 
 /** Who may read what these make decides the person who runs them: they write files that are meant for others, or none. */
-const WITHOUT_DATABASE: readonly CommandName[] = ['generate', 'check'];
+const WITHOUT_DATABASE: readonly CommandName[] = ['generate', 'check', 'roles'];
 
 const ending = new AbortController();
 

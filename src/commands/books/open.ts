@@ -46,7 +46,7 @@ export type Outcome<T> =
  * @throws {MillraceError} `database`, `embedded`, or `usage` for a malformed DATABASE_URL
  */
 export async function withBooks<T>(
-  options: BooksOptions,
+  options: Pick<BooksOptions, 'dataDir'>,
   io: CommandIo,
   work: (books: OpenBooks) => Promise<T>,
 ): Promise<Outcome<T>> {
