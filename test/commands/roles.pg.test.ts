@@ -112,17 +112,16 @@ describe('the ingest role', () => {
     await road.put('a.csv', csv([...events(1, 300), invalidEvent(301)]));
     const first = await once();
     assert.deepEqual([first.inserted, first.duplicates, first.rejected], [300, 0, 1]);
-    await asSuperuser(
-      'ALTER TABLE shop.sales ADD CONSTRAINT no_more CHECK (event_id <> (SELECT NULL::uuid))',
-    ).catch(() => undefined);
     await road.put('b.csv', csv(events(200, 200)));
     const second = await once('--dedup-memory', '0');
     assert.deepEqual([second.inserted, second.duplicates, second.rejected], [99, 101, 0]);
-    await asSuperuser("ALTER TABLE shop.sales ADD CONSTRAINT some CHECK (product_id <> 'bad') NOT VALID");
-    await road.put('c.csv', csv(events(1_000, 50)).replace(/(?<=\n(?:[^\n]*\n){7}[^,]*,[^,]*,)[^,]*/, 'bad'));
+    await asSuperuser("ALTER TABLE shop.sales ADD CONSTRAINT no_bad CHECK (product_id <> 'bad') NOT VALID");
+    const spoiled = events(1_000, 50).map((each, i) =>
+      i === 7 ? { ...each, text: each.text.replace(/prod_\d+/, 'bad') } : each,
+    );
+    await road.put('c.csv', csv(spoiled));
     const third = await once();
     assert.deepEqual([third.inserted, third.rejected], [49, 1]);
-    await road.put('d.csv', csv([]));
     assert.equal(
       (await asSuperuser<{ count: number }>('SELECT count(*)::int FROM shop.sales'))[0]?.count,
       448,
@@ -139,7 +138,7 @@ describe('the ingest role', () => {
     assert.equal((await older.ended).code, 4);
   });
 
-  test('archives a file once it is committed, and its books say done', async () => {
+  test('leaves every file done', async () => {
     const rows = await asSuperuser<{ state: string }>('SELECT DISTINCT state FROM millrace.file_totals');
     assert.deepEqual(rows, [{ state: 'done' }]);
   });
@@ -163,10 +162,7 @@ describe('the ingest role', () => {
       `ALTER TABLE ${TABLE} DISABLE TRIGGER ALL`,
       `INSERT INTO ${TABLE} (created_at) VALUES (now())`,
       `CREATE INDEX ON ${TABLE} (quantity)`,
-      `GRANT SELECT ON ${TABLE} TO PUBLIC`.replace(
-        'GRANT',
-        'ALTER TABLE shop.sales OWNER TO shop_read; GRANT',
-      ),
+      `ALTER TABLE ${TABLE} OWNER TO shop_ingest`,
       'CREATE TABLE shop.mine ()',
       'CREATE TABLE public.mine ()',
       'CREATE TABLE millrace.mine ()',
