@@ -140,6 +140,13 @@ set +f
 endef
 export select_tests
 
+# A password among the arguments of psql could be read by everybody on this machine.
+define password_of
+const url = URL.parse(require('node:fs').readFileSync(0, 'utf8'));
+process.stdout.write(decodeURIComponent(url?.password ?? ''));
+endef
+export password_of
+
 # npm names the whole after the folder that it lies in.
 define name_bom
 const { readFileSync } = require('node:fs');
@@ -195,7 +202,9 @@ millrace: ## run any command of Millrace: make -s millrace ARGS="status --json"
 
 psql: ## open psql on the embedded database, starting it when needed
 	@command -v psql >/dev/null || { echo 'millrace: psql is not installed (package postgresql-client); any other client can use the URL that "make -s millrace ARGS=database-url" prints' >&2; exit 1; }; \
-	$(tools) url=$$(node src/main.ts database-url --start) || exit; exec psql "$$url" $(value ARGS)
+	$(tools) url=$$(node src/main.ts database-url --start) || exit; \
+	secret=$$(printf '%s' "$$url" | node -e "$$password_of"); [ -z "$$secret" ] || export PGPASSWORD="$$secret"; \
+	exec psql "$$(printf '%s' "$$url" | sed 's|^\([a-z]*://[^:/?#@]*\):[^@/?#]*@|\1@|')" $(value ARGS)
 
 clean: ## remove what make installed (.toolchain, node_modules); files and databases under data/ stay
 	@rm -rf .toolchain node_modules

@@ -13,6 +13,8 @@ const SECRETS = ['DATABASE_URL', 'PGPASSWORD'] as const;
 
 /** Any right of the group or of others. */
 const OTHERS = 0o077;
+/** What libpq allows on a file of root's: its group may read. systemd hands credentials over like that. */
+const OTHERS_OF_ROOT = 0o037;
 
 /**
  * The environment with the secrets of DATABASE_URL_FILE, PGPASSWORD_FILE and PGPASSFILE (or ~/.pgpass) in it, so that everything that
@@ -36,7 +38,8 @@ function readSecret(variable: string, file: string): string {
   try {
     const stats = statSync(file); // a link is followed: secrets are often mounted as one
     if (!stats.isFile()) throw usage(`${variable}: ${file} is not a file`);
-    if ((stats.mode & OTHERS) !== 0) {
+    const forbidden = stats.uid === 0 && process.getuid?.() !== 0 ? OTHERS_OF_ROOT : OTHERS;
+    if ((stats.mode & forbidden) !== 0) {
       const mode = (stats.mode & 0o777).toString(8).padStart(4, '0');
       throw usage(
         `${variable}: others than its owner have rights on ${file} (mode ${mode})`,

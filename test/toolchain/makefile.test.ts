@@ -344,6 +344,21 @@ test('make psql hands the URL of the database and ARGS to psql, and says so wher
   assert.equal(out, '<{"args":["database-url","--start"],"leaked":[]}><-c><select 1>');
 });
 
+test('make psql keeps the password out of the arguments, which everybody on the machine can read', async () => {
+  using here = machine('new');
+  const client = mkdir(here.checkout, 'client');
+  script(join(client, 'psql'), `#!/bin/sh\nprintf '<%s>' "$PGPASSWORD" "$@"\n`);
+  const env = { ...here.env, PATH: `${client}:${here.env['PATH']}` };
+  for (const [url, printed] of [
+    ['postgresql://ann:p%20w%3A@localhost:5/d?x=1:2@3', '<p w:><postgresql://ann@localhost:5/d?x=1:2@3>'],
+    ['postgresql://ann@localhost/d', '<><postgresql://ann@localhost/d>'],
+  ] as const) {
+    writeFileSync(join(here.checkout, 'src/main.ts'), `console.log('${url}');`);
+    const { out, err } = await run('make', ['-s', 'psql'], { cwd: here.checkout, env });
+    assert.equal(out, printed, err);
+  }
+});
+
 test('make clean leaves data alone', async () => {
   using here = machine('old');
   await make(here, 'run');
