@@ -7,6 +7,7 @@ import {
   duration,
   flag,
   folder,
+  identifier,
   label,
   oneOf,
   patterns,
@@ -25,6 +26,8 @@ export const COMMAND_NAMES = [
   'status',
   'reset',
   'prune',
+  'migrate',
+  'roles',
   'database-url',
   'database-stop',
 ] as const;
@@ -73,7 +76,7 @@ function defaultSlots({ workers, lanes }: Readonly<Record<string, unknown>>): nu
   return 2 * Number(workers) + 4 * Number(lanes);
 }
 
-const CONNECTING = ['run', 'status', 'reset', 'prune', 'database-url', 'database-stop'] as const;
+const CONNECTING = ['run', 'status', 'reset', 'prune', 'migrate', 'database-url', 'database-stop'] as const;
 
 export const OPTIONS = {
   inputDir: option({
@@ -102,7 +105,7 @@ export const OPTIONS = {
     kind: table,
     default: 'events',
     help: 'the table that rows go to; made when it is not there',
-    commands: ['run', 'status', 'reset', 'prune'],
+    commands: ['run', 'status', 'reset', 'prune', 'migrate', 'roles'],
   }),
   source: option({
     flag: 'source',
@@ -229,6 +232,13 @@ export const OPTIONS = {
     default: 'data',
     help: 'where the embedded PostgreSQL lives (in postgres/ below it) when no database is configured',
     commands: CONNECTING,
+  }),
+  rolePrefix: option({
+    flag: 'role-prefix',
+    kind: identifier,
+    default: 'millrace',
+    help: 'how the names of the roles begin: millrace_owner, millrace_ingest, millrace_read',
+    commands: ['roles'],
   }),
   keepDatabase: option({
     flag: 'keep-database',
@@ -396,6 +406,8 @@ export type CheckOptions = OptionsOf<'check'>;
 export type StatusOptions = OptionsOf<'status'>;
 export type ResetOptions = OptionsOf<'reset'>;
 export type PruneOptions = OptionsOf<'prune'>;
+export type MigrateOptions = OptionsOf<'migrate'>;
+export type RolesOptions = OptionsOf<'roles'>;
 export type DatabaseUrlOptions = OptionsOf<'database-url'>;
 export type DatabaseStopOptions = OptionsOf<'database-stop'>;
 

@@ -113,6 +113,21 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
     ],
     exits: [DONE, USAGE, STOPPED, LEFT_OFF],
   },
+  migrate: {
+    sentence: 'Make or update the books, and make the table, as run would; and nothing else.',
+    more: `For the role that owns them, where run works as one that may not make tables (see roles). ${DATABASE}`,
+    examples: [['millrace migrate', 'before the first run, and after each update']],
+    exits: [DONE, USAGE, STOPPED, INTERRUPTED],
+  },
+  roles: {
+    sentence: 'Print roles with the least rights that work, as SQL: owner, ingest and read.',
+    more: 'Touches no database. The script may be run again at any time; it begins with the order of steps.',
+    examples: [
+      ['millrace roles | psql shop', 'make the roles, or grant what new tables need'],
+      ['millrace roles --table shop.events --role-prefix shop', 'for another table, under other names'],
+    ],
+    exits: [DONE, USAGE],
+  },
   'database-url': {
     sentence: 'Print the URL of the database, for psql and other clients.',
     more: 'Of the embedded PostgreSQL, the URL holds the password.',

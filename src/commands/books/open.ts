@@ -8,8 +8,9 @@ import { MillraceError } from '../../errors.ts';
 import { OPTIONS } from '../../options.ts';
 import type { TableName } from '../../schema/table.ts';
 import { placeOf, readState } from '../../sink/postgres/embedded/place.ts';
+import { configuredDatabase } from '../../sink/postgres/configured.ts';
 import { refuseNewerDatabase } from '../../sink/postgres/migrate.ts';
-import { configuredDatabase, connect, connectFailed, resolveTarget } from '../../sink/postgres/target.ts';
+import { connect, connectFailed, resolveTarget } from '../../sink/postgres/target.ts';
 import type { DatabaseTarget } from '../../sink/postgres/target.ts';
 import type { CommandIo } from '../command.ts';
 
@@ -46,7 +47,7 @@ export type Outcome<T> =
  * @throws {MillraceError} `database`, `embedded`, or `usage` for a malformed DATABASE_URL
  */
 export async function withBooks<T>(
-  options: BooksOptions,
+  options: Pick<BooksOptions, 'dataDir'>,
   io: CommandIo,
   work: (books: OpenBooks) => Promise<T>,
 ): Promise<Outcome<T>> {
