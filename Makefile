@@ -13,7 +13,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run generate bench test check format millrace psql clean
+.PHONY: help run generate bench test check format sbom audit millrace psql clean
 
 # The shell text that finds or brings the tools and prints the PATH to use. It travels in the environment, because make
 # before 3.82 has no multi-line recipes, and runs in a subshell, so that nothing of it reaches the program.
@@ -140,6 +140,22 @@ set +f
 endef
 export select_tests
 
+# A password among the arguments of psql could be read by everybody on this machine.
+define password_of
+const url = URL.parse(require('node:fs').readFileSync(0, 'utf8'));
+process.stdout.write(decodeURIComponent(url?.password ?? ''));
+endef
+export password_of
+
+# npm names the whole after the folder that it lies in.
+define name_bom
+const { readFileSync } = require('node:fs');
+const bom = JSON.parse(readFileSync(0, 'utf8'));
+bom.metadata.component.name = JSON.parse(readFileSync('package.json', 'utf8')).name;
+process.stdout.write(JSON.stringify(bom, null, 2) + '\n');
+endef
+export name_bom
+
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
 	@echo
@@ -170,12 +186,25 @@ check: ## check types, lint rules and import walls, format, dead code
 format: ## format the code
 	@$(tools) exec node_modules/.bin/oxfmt .
 
+sbom: ## print a bill of materials (CycloneDX) of all packages; ARGS=FILE writes it there
+	@$(tools) unset NODE_OPTIONS NODE_ENV; set -- $(value ARGS); \
+	bom=$$(npm sbom --package-lock-only --sbom-format=cyclonedx --sbom-type=application --loglevel=error) || exit; \
+	if [ -n "$${1-}" ]; then exec >"$$1" || exit; fi; printf '%s\n' "$$bom" | node -e "$$name_bom"
+
+audit: ## ask the registry for known vulnerabilities, and check the signatures of all packages; needs the network
+	@$(tools) unset NODE_OPTIONS NODE_ENV; failed=; \
+	try() { echo "audit: $$1"; shift; npm audit "$$@" --loglevel=error || failed=yes; }; \
+	try 'known vulnerabilities'; try 'signatures' signatures; \
+	if [ -n "$$failed" ]; then echo 'audit: FAILED (see above)' >&2; exit 1; fi; echo 'audit: passed'
+
 millrace: ## run any command of Millrace: make -s millrace ARGS="status --json"
 	@$(tools) exec node src/main.ts $(value ARGS)
 
 psql: ## open psql on the embedded database, starting it when needed
 	@command -v psql >/dev/null || { echo 'millrace: psql is not installed (package postgresql-client); any other client can use the URL that "make -s millrace ARGS=database-url" prints' >&2; exit 1; }; \
-	$(tools) url=$$(node src/main.ts database-url --start) || exit; exec psql "$$url" $(value ARGS)
+	$(tools) url=$$(node src/main.ts database-url --start) || exit; \
+	secret=$$(printf '%s' "$$url" | node -e "$$password_of"); [ -z "$$secret" ] || export PGPASSWORD="$$secret"; \
+	exec psql "$$(printf '%s' "$$url" | sed 's|^\([a-z]*://[^:/?#@]*\):[^@/?#]*@|\1@|')" $(value ARGS)
 
 clean: ## remove what make installed (.toolchain, node_modules); files and databases under data/ stay
 	@rm -rf .toolchain node_modules

@@ -55,7 +55,6 @@ function nameDatabase(admin: pg.Client, server: ResolvedTarget): pg.ClientConfig
   const { user, password, host, port } = admin;
   return {
     ...server.client,
-    connectionString: undefined,
     user,
     password: password ?? undefined,
     host,

@@ -3,12 +3,14 @@
 // work. Commands are imported when they are asked for, so that `--help` and `status` load neither workers nor parser. Nobody imports it.
 
 import type { CommandIo } from './commands/command.ts';
+import { pinEnvironment } from './commands/pins.ts';
 import { programVersion } from './commands/version.ts';
 import { EXIT, MillraceError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import type { CommandName, OptionsOf } from './options.ts';
 import { readCommandLine } from './options/read.ts';
 import { redact, secretsOf } from './telemetry/redact.ts';
+import { printable } from './telemetry/text.ts';
 
 /** A command that was asked to end gets so long to finish or roll back what is in flight. */
 const FINISH_MS_MAX = 10_000;
@@ -29,15 +31,30 @@ const COMMANDS: { readonly [C in CommandName]: () => Promise<Run<C>> } = {
   selftest: async () => (await import('./commands/selftest.ts')).selftest,
   reset: async () => (await import('./commands/reset.ts')).reset,
   prune: async () => (await import('./commands/prune.ts')).prune,
+  migrate: async () => (await import('./commands/migrate.ts')).migrateDatabase,
+  roles: async () => (await import('./commands/roles.ts')).roles,
   'database-url': async () => (await import('./commands/database-url.ts')).printDatabaseUrl,
   'database-stop': async () => (await import('./commands/database-stop.ts')).stopDatabase,
 };
 
+/** Who may read what these make decides the person who runs them: they write files that are meant for others, or none. */
+const WITHOUT_DATABASE: readonly CommandName[] = ['generate', 'check', 'roles'];
+
 const ending = new AbortController();
 
+/** With the secrets that lie in files, once a command needs them. */
+let environment: CommandIo['env'] = process.env;
+
 function io(): CommandIo {
-  const { stdin, stdout, stderr, env } = process;
-  return { stdin, stdout, stderr, env, signal: ending.signal, interactive: stdin.isTTY && stderr.isTTY };
+  const { stdin, stdout, stderr } = process;
+  return {
+    stdin,
+    stdout,
+    stderr,
+    env: environment,
+    signal: ending.signal,
+    interactive: stdin.isTTY && stderr.isTTY,
+  };
 }
 
 async function main(): Promise<ExitCode> {
@@ -45,6 +62,10 @@ async function main(): Promise<ExitCode> {
   if (request.kind === 'print') {
     process.stdout.write(`${request.text}\n`);
     return EXIT.done;
+  }
+  if (!WITHOUT_DATABASE.includes(request.command)) {
+    process.umask(0o077); // data, archives and logs are for us alone
+    environment = (await import('./commands/environment.ts')).withSecrets(process.env);
   }
   const run = (await COMMANDS[request.command]()) as (options: unknown, io: CommandIo) => Promise<ExitCode>;
   return run(request.options, io());
@@ -56,18 +77,23 @@ function helpWidth(): number {
 }
 
 function say(text: string): void {
-  process.stderr.write(redact(text, secretsOf(process.env)));
+  process.stderr.write(redact(text, secretsOf(environment)));
 }
 
 /** What a person reads of a failure, and the exit code. Only a bug shows a stack. */
 function report(error: unknown): ExitCode {
   if (!(error instanceof MillraceError)) {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    say(`millrace: this should not have happened; please report it with what stands below\n${stack}\n`);
+    say(`millrace: this should not have happened; please report it with what stands below\n${safe(stack)}\n`);
     return EXIT.stopped;
   }
-  say(`millrace: ${error.message}\n${error.wayOut === undefined ? '' : `  ${error.wayOut}\n`}`);
+  say(`millrace: ${safe(error.message)}\n${error.wayOut === undefined ? '' : `  ${safe(error.wayOut)}\n`}`);
   return error.exitCode;
+}
+
+/** Lines stay lines; whatever else would move the cursor is written out: names of files and words of the database may hold anything. */
+function safe(text: string): string {
+  return text.split('\n').map(printable).join('\n');
 }
 
 /** The first signal asks the command to end, the second ends at once. A terminal that closes may say SIGHUP twice. */
@@ -94,6 +120,7 @@ function onUnexpected(error: unknown): void {
   process.exit(report(error));
 }
 
+pinEnvironment(process.env); // before any package that reads it is loaded
 process.on('uncaughtException', onUnexpected);
 process.on('unhandledRejection', onUnexpected);
 process.stdout.on('error', onBrokenPipe);

@@ -7,6 +7,7 @@ import {
   duration,
   flag,
   folder,
+  identifier,
   label,
   oneOf,
   patterns,
@@ -29,6 +30,8 @@ export const COMMAND_NAMES = [
   'selftest',
   'reset',
   'prune',
+  'migrate',
+  'roles',
   'database-url',
   'database-stop',
 ] as const;
@@ -107,6 +110,7 @@ const CONNECTING = [
   'selftest',
   'reset',
   'prune',
+  'migrate',
   'database-url',
   'database-stop',
 ] as const;
@@ -138,7 +142,7 @@ export const OPTIONS = {
     kind: table,
     default: 'events',
     help: 'the table that rows go to; made when it is not there',
-    commands: ['run', 'status', 'verify', 'why', 'diff', 'reset', 'prune'],
+    commands: ['run', 'status', 'verify', 'why', 'diff', 'reset', 'prune', 'migrate', 'roles'],
   }),
   source: option({
     flag: 'source',
@@ -265,6 +269,13 @@ export const OPTIONS = {
     default: 'data',
     help: 'where the embedded PostgreSQL lives (in postgres/ below it) when no database is configured',
     commands: CONNECTING,
+  }),
+  rolePrefix: option({
+    flag: 'role-prefix',
+    kind: identifier,
+    default: 'millrace',
+    help: 'how the names of the roles begin: millrace_owner, millrace_ingest, millrace_read',
+    commands: ['roles'],
   }),
   keepDatabase: option({
     flag: 'keep-database',
@@ -450,6 +461,8 @@ export type SelftestOptions = OptionsOf<'selftest'>;
 export type DiffOptions = OptionsOf<'diff'>;
 export type ResetOptions = OptionsOf<'reset'>;
 export type PruneOptions = OptionsOf<'prune'>;
+export type MigrateOptions = OptionsOf<'migrate'>;
+export type RolesOptions = OptionsOf<'roles'>;
 export type DatabaseUrlOptions = OptionsOf<'database-url'>;
 export type DatabaseStopOptions = OptionsOf<'database-stop'>;
 

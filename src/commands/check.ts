@@ -13,11 +13,11 @@ import { checkFile, createKeys } from './check/file.ts';
 import type { CheckedFile, CheckState } from './check/file.ts';
 import type { CommandIo } from './command.ts';
 
-/** What `--json` prints: `records = valid + duplicates + rejected`. Duplicates are those within the files that were named. */
+/** What `--json` prints: the same counts as `run`, as they would be with an empty table. Duplicates are those within the files named. */
 interface CheckSummary {
   readonly files: number;
   readonly records: number;
-  readonly valid: number;
+  readonly inserted: number;
   readonly duplicates: number;
   readonly rejected: number;
   readonly refusedFiles: number;
@@ -61,7 +61,7 @@ function sumOf(files: readonly CheckedFile[], rejects: readonly RejectSample[]):
   return {
     files: files.length,
     records: sum((file) => file.records),
-    valid: sum((file) => file.inserted),
+    inserted: sum((file) => file.inserted),
     duplicates: sum((file) => file.duplicates),
     rejected: sum((file) => file.rejected),
     refusedFiles: refused.length,
@@ -79,13 +79,13 @@ function checkText(files: readonly CheckedFile[], summary: CheckSummary, rejects
     lines.push(printable(`${file}: refused as a whole: ${reason}`));
   if (lines.length > 0) lines.push('');
   const header = ['file', 'records', 'valid', 'duplicates', 'rejected'];
-  const rows = files.map((file) => [printable(file.name), ...cells({ ...file, valid: file.inserted })]);
+  const rows = files.map((file) => [printable(file.name), ...cells(file)]);
   if (files.length > 1) rows.push([`all of ${counted(files.length, 'file')}`, ...cells(summary)]);
   lines.push(tableText(header, rows), '');
   lines.push('duplicates are counted within these files; no database was asked', '');
   return lines.join('\n');
 }
 
-function cells(sums: Pick<CheckSummary, 'records' | 'valid' | 'duplicates' | 'rejected'>): string[] {
-  return [sums.records, sums.valid, sums.duplicates, sums.rejected].map(count);
+function cells(sums: Pick<CheckSummary, 'records' | 'inserted' | 'duplicates' | 'rejected'>): string[] {
+  return [sums.records, sums.inserted, sums.duplicates, sums.rejected].map(count);
 }

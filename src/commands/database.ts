@@ -2,8 +2,8 @@
 // reading arguments and printing belong to main.
 import { MillraceError } from '../errors.ts';
 import { findEmbedded, openEmbedded, stopEmbedded } from '../sink/postgres/embedded.ts';
-import { configuredDatabase } from '../sink/postgres/target.ts';
-import type { Environment } from '../sink/postgres/target.ts';
+import { configuredDatabase } from '../sink/postgres/configured.ts';
+import type { Environment } from '../sink/postgres/configured.ts';
 
 interface DatabaseUrlOptions {
   /** Start the embedded server when it is not running, and leave it running. */
@@ -22,7 +22,7 @@ export async function databaseUrl(
   options: DatabaseUrlOptions,
 ): Promise<string> {
   const configured = configuredDatabase(env);
-  if (configured !== undefined) return configured.client.connectionString ?? configured.describe;
+  if (configured !== undefined) return env['DATABASE_URL'] || configured.describe;
   const say = options.say === undefined ? {} : { say: options.say };
   if (options.start) return (await openEmbedded({ dataFolder, keep: true, ...say })).url;
   const found = await findEmbedded(dataFolder);

@@ -24,10 +24,11 @@ import { secretsOf } from '../telemetry/redact.ts';
 import { openScreen } from '../telemetry/screen.ts';
 import { runSummary, summaryText } from '../telemetry/summary.ts';
 import type { CommandIo } from './command.ts';
+import { tellingVariables } from './pins.ts';
 import { programVersion } from './version.ts';
 
 /** After a stop signal, what is in flight gets so long to commit; then it is rolled back, so that the program ends within 10 s. */
-const FINISH_MS_MAX = 7_000;
+const FINISH_MS_MAX = 6_000;
 const POOL_CLOSE_MS_MAX = 1_000;
 
 /** @throws {MillraceError} for everything that a person must mend */
@@ -37,6 +38,8 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
     level: options.quiet ? 'warn' : options.logLevel,
     format: options.logFormat,
   });
+  const telling = tellingVariables(io.env);
+  if (telling !== null) log.info(telling);
   const meters = createMeters({ rejectsShown: options.rejectsShown });
   const ending = new GracefulEnding(io.signal);
   io.signal.addEventListener('abort', () =>

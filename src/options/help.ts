@@ -18,6 +18,7 @@ const DONE: Entry = ['0', 'done'];
 const USAGE: Entry = ['2', 'wrong usage'];
 const STOPPED: Entry = ['5', 'stopped by something that a person must mend'];
 const INTERRUPTED: Entry = ['130', 'ended at once by a second Ctrl-C'];
+const LEFT_OFF: Entry = ['130', 'ended by Ctrl-C before it was done'];
 
 const COMMON: readonly Entry[] = [
   ['--help, -h', 'show this help'],
@@ -25,6 +26,14 @@ const COMMON: readonly Entry[] = [
 ];
 const ENVIRONMENT =
   'Every option but --yes and the like can also be set in the environment: --scan-every is MILLRACE_SCAN_EVERY, and a flag such as --json is MILLRACE_JSON=1. The command line wins; --no-json turns a flag off again.';
+
+/** How the placeholders that are no plain words are written; only those that a command's options use are shown. */
+const VALUES: Readonly<Record<string, string>> = {
+  TIME: 'TIME is a number with ms, s, min, h or d: 500ms, 10min.',
+  SIZE: 'SIZE is 0 or a number with B, KiB, MiB or GiB: 64MiB.',
+  SHARE: 'SHARE is a part of the whole: 0.05 or 5%.',
+  'GLOB[,GLOB]': 'In a GLOB, * and ? stand for any characters and for one.',
+};
 const DATABASE =
   'The database is the one that DATABASE_URL (or PGHOST and the other PG* variables) names; without them, Millrace uses a PostgreSQL of its own.';
 
@@ -64,7 +73,13 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
       ['millrace check orders.csv', 'counts, and the first rejects with their places'],
       ['millrace check --json data/input_data/*.csv', 'the same for a program'],
     ],
-    exits: [['0', 'nothing to complain of'], ['1', 'records or files would be rejected'], USAGE, STOPPED],
+    exits: [
+      ['0', 'nothing to complain of'],
+      ['1', 'records or files would be rejected'],
+      USAGE,
+      STOPPED,
+      LEFT_OFF,
+    ],
   },
   status: {
     sentence: 'Show the books: what was read of each file, and what became of its records.',
@@ -73,7 +88,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
       ['millrace status', 'the files of data/input_data'],
       ['millrace status --json | jq .total', 'the sums for a program'],
     ],
-    exits: [DONE, USAGE, STOPPED],
+    exits: [DONE, USAGE, STOPPED, LEFT_OFF],
   },
   verify: {
     sentence: 'Read the files again by other code, and compare them with the books and with the table.',
@@ -124,7 +139,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
         'read all files again; events already stored count as duplicates',
       ],
     ],
-    exits: [DONE, USAGE, STOPPED],
+    exits: [DONE, USAGE, STOPPED, LEFT_OFF],
   },
   prune: {
     sentence: 'Remove the books of files that ended long ago; stored events stay.',
@@ -133,7 +148,22 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
       ['millrace prune', 'books older than 30 days, after asking'],
       ['millrace prune --older-than 7d --yes', 'for a timer'],
     ],
-    exits: [DONE, USAGE, STOPPED],
+    exits: [DONE, USAGE, STOPPED, LEFT_OFF],
+  },
+  migrate: {
+    sentence: 'Make or update the books, and make the table, as run would; and nothing else.',
+    more: `For the role that owns them, where run works as one that may not make tables (see roles). ${DATABASE}`,
+    examples: [['millrace migrate', 'before the first run, and after each update']],
+    exits: [DONE, USAGE, STOPPED, INTERRUPTED],
+  },
+  roles: {
+    sentence: 'Print roles with the least rights that work, as SQL: owner, ingest and read.',
+    more: 'Touches no database. The script may be run again at any time; it begins with the order of steps.',
+    examples: [
+      ['millrace roles | psql shop', 'make the roles, or grant what new tables need'],
+      ['millrace roles --table shop.events --role-prefix shop', 'for another table, under other names'],
+    ],
+    exits: [DONE, USAGE],
   },
   'database-url': {
     sentence: 'Print the URL of the database, for psql and other clients.',
@@ -192,8 +222,13 @@ export function commandHelp(name: CommandName, width: number): string {
     `Options:\n${columns([...options, ...COMMON], width)}`,
     `Examples:\n${columns(examples, width)}`,
     `Exit codes:\n${columns(exits, width)}`,
-    wrapped(ENVIRONMENT, width).join('\n'),
+    wrapped([...valuesText(name), ENVIRONMENT].join(' '), width).join('\n'),
   ].join('\n\n');
+}
+
+function valuesText(name: CommandName): readonly string[] {
+  const used = new Set(optionsOf(name).map(([, spec]) => spec.kind.placeholder));
+  return [...used].flatMap((placeholder) => VALUES[placeholder] ?? []);
 }
 
 function formOf(name: CommandName): string {

@@ -190,6 +190,15 @@ export const table: Kind<TableName> = {
   },
 };
 
+/** The beginning of a name in the database: lower case, as in `table`. */
+export const identifier: Kind<string> = {
+  placeholder: 'NAME',
+  judge: (text) =>
+    /^[a-z_][a-z0-9_]{0,55}$/.test(text) && !text.startsWith('pg_')
+      ? text
+      : new Unfit('must be a name such as shop (lower-case letters, digits, _; not pg_...)'),
+};
+
 function inRange(
   value: number,
   min: number,

@@ -22,8 +22,8 @@ export function quoteTable({ schema, name }: TableName): string {
   return `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
 }
 
-/** A text in SQL; only for comments, which take no parameters. Texts of our own definitions, never data. */
-function quoteLiteral(value: string): string {
+/** A text in SQL; for comments and printed scripts, which take no parameters. Texts of our own definitions, never data. */
+export function quoteLiteral(value: string): string {
   return value.includes('\\')
     ? `E'${escapeQuotes(value.replaceAll('\\', '\\\\'))}'`
     : `'${escapeQuotes(value)}'`;

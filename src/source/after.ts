@@ -63,7 +63,7 @@ async function archive(desk: Desk, file: SourceFile): Promise<void> {
 async function reserve(desk: Desk, file: SourceFile): Promise<Buffer> {
   const folder = joinBytes(Buffer.from(desk.settings.archiveDirectory ?? ''), folderOf(file.nameBytes));
   const name = file.nameBytes.subarray(file.nameBytes.lastIndexOf(0x2f) + 1);
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
   for (let suffix = 0; ; suffix += 1) {
     const path = joinBytes(folder, suffix === 0 ? name : Buffer.concat([name, Buffer.from(`.${suffix}`)]));
     try {

@@ -22,8 +22,21 @@ export function createLog(screen: Screen, options: LogOptions): Logger {
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { err: errorFields },
   };
   return pino(settings, { write });
+}
+
+/** What a log may say of an error. Nothing else: `detail` and `where` of a database error hold values of the user's rows. */
+function errorFields(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  return {
+    type: error.name,
+    message: error.message,
+    ...(code !== undefined && { code }),
+    stack: error.stack,
+  };
 }
 
 const KNOWN = new Set(['time', 'level', 'msg', 'err']);

@@ -17,10 +17,25 @@ export function redact(text: string, known: readonly string[] = []): string {
     .reduce((all, secret) => all.replaceAll(secret, '***'), named);
 }
 
-/** The secrets that the environment holds: PGPASSWORD and the password in DATABASE_URL, as written and decoded. */
+/**
+ * The secrets that the environment holds: PGPASSWORD and the password in DATABASE_URL, each as written, decoded, as a URL and as JSON
+ * write it. The longest first, so that none is left over in pieces.
+ */
 export function secretsOf(env: Readonly<Record<string, string | undefined>>): readonly string[] {
-  const fromUrl = URL.parse(env['DATABASE_URL'] ?? '')?.password ?? '';
-  return [env['PGPASSWORD'] ?? '', fromUrl, decoded(fromUrl)].filter((secret) => secret !== '');
+  const text = env['DATABASE_URL'] ?? '';
+  const url = URL.parse(text) ?? URL.parse(text.replace('@/', '@localhost/'));
+  const written = url?.password ?? '';
+  const plain = [env['PGPASSWORD'] ?? '', decoded(written), url?.searchParams.get('password') ?? ''];
+  const all = [
+    ...plain,
+    written,
+    ...plain.flatMap((secret) => [encodeURIComponent(secret.toWellFormed()), asJson(secret)]),
+  ];
+  return [...new Set(all)].filter((secret) => secret !== '').toSorted((a, b) => b.length - a.length);
+}
+
+function asJson(secret: string): string {
+  return JSON.stringify(secret).slice(1, -1);
 }
 
 function decoded(text: string): string {

@@ -325,6 +325,19 @@ describe('reset', () => {
     });
   });
 
+  test('books made by a newer program are left alone', async () => {
+    await using library = await furnished();
+    await library.client.query(
+      "INSERT INTO millrace.migrations (version, name, checksum, program) VALUES (9999, 'later', 'x', '9.0.0')",
+    );
+    const before = await library.counts();
+    const refused = (error: unknown): boolean =>
+      error instanceof MillraceError && error.code === 'migration' && /version 9999/.test(error.message);
+    await assert.rejects(resetWith(library, { yes: true }), refused);
+    await assert.rejects(pruneWith(library, {}), refused);
+    assert.deepEqual(await library.counts(), before);
+  });
+
   test('--checkpoint leaves the events, --events the books', async () => {
     await using library = await furnished();
     await resetWith(library, { yes: true, checkpoint: true });

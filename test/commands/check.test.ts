@@ -12,7 +12,7 @@ import { HEADER, event, quotedEvent } from '../support/events.ts';
 interface Checked {
   readonly files: number;
   readonly records: number;
-  readonly valid: number;
+  readonly inserted: number;
   readonly duplicates: number;
   readonly rejected: number;
   readonly refusedFiles: number;
@@ -47,9 +47,9 @@ test('good files: counts and exit 0, a record of several lines and a missing las
   const path = file('good.csv', [HEADER, event(1).text, quotedEvent(2).text, event(3).text], '');
   const { code, summary } = await checked(path);
   assert.equal(code, 0);
-  const { files, records, valid, duplicates, rejected, refusedFiles, rejects } = summary;
+  const { files, records, inserted, duplicates, rejected, refusedFiles, rejects } = summary;
   assert.deepEqual(
-    [files, records, valid, duplicates, rejected, refusedFiles, rejects],
+    [files, records, inserted, duplicates, rejected, refusedFiles, rejects],
     [1, 3, 3, 0, 0, 0, []],
   );
 });
@@ -59,7 +59,7 @@ test('each reject has its place in the file, behind lines of quoted records too,
   const path = file('bad.csv', [HEADER, quotedEvent(2).text, bad, 'one,two', event(5).text]);
   const { code, summary, stderr } = await checked(path);
   assert.equal(code, 1);
-  assert.deepEqual([summary.records, summary.valid, summary.rejected], [4, 2, 2]);
+  assert.deepEqual([summary.records, summary.inserted, summary.rejected], [4, 2, 2]);
   const before = Buffer.byteLength(`${HEADER}\n${quotedEvent(2).text}\n`);
   assert.deepEqual(
     summary.rejects.map(({ line, column, code: fault, offset }) => [line, column, fault, offset]),
@@ -78,7 +78,7 @@ test('a key counts as a duplicate within a file and across files, in any spellin
   const two = file('two.csv', [HEADER, shouted, event(3).text]);
   const { code, summary } = await checked(one, two);
   assert.equal(code, 0);
-  assert.deepEqual([summary.files, summary.records, summary.valid, summary.duplicates], [2, 5, 3, 2]);
+  assert.deepEqual([summary.files, summary.records, summary.inserted, summary.duplicates], [2, 5, 3, 2]);
 });
 
 test('a file of several slices is read without a seam, and line numbers go on', async () => {
@@ -89,7 +89,7 @@ test('a file of several slices is read without a seam, and line numbers go on', 
   const path = file('large.csv', [HEADER, ...lines]);
   const { summary } = await checked(path);
   assert.deepEqual(
-    [summary.records, summary.valid, summary.duplicates, summary.rejected],
+    [summary.records, summary.inserted, summary.duplicates, summary.rejected],
     [120_001, 120_000, 0, 1],
   );
   const physical = [HEADER, ...lines].join('\n').split('\n').length;

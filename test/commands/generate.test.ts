@@ -1,3 +1,5 @@
+// `millrace generate`: the files it leaves, what it says of them, and how it ends.
+
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -215,6 +215,23 @@ describe('others at the table', () => {
       assert.match(ended.stdout, /a\.csv/);
     }));
 
+  test('Ctrl-C ends it with 0 also while it waits for a locked lease before it began', () =>
+    withRoad(async (road) => {
+      await road.put('a.csv', csv(events(0, 10)));
+      await road.once();
+      const locker = new pg.Client(road.database.client);
+      locker.on('error', () => {});
+      await locker.connect();
+      await locker.query('BEGIN; LOCK TABLE millrace.leases');
+      const run = road.start();
+      const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`;
+      await until('it to wait', async () => (await road.query(waiting)).length > 0);
+      run.child.kill('SIGINT');
+      const ended = await run.ended;
+      await locker.end();
+      assert.equal(ended.code, 0, ended.stderr);
+    }));
+
   test('a read-only database makes it wait and go on', () =>
     withRoad(async (road) => {
       await road.put('a.csv', csv(events(0, 10)));

@@ -1,3 +1,5 @@
+// The DDL text: in step with sql/events.sql, and safe against its own names. What a server makes of it is in test/sink/postgres/table.pg.test.ts.
+
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';

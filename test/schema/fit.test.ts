@@ -1,3 +1,5 @@
+// Which columns of an existing table take our values, by rule. Against a real server: test/sink/postgres/table.pg.test.ts.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fits, fittingTypes } from '../../src/schema/fit.ts';

@@ -1,3 +1,5 @@
+// What holds for every column type: samples, any bytes, near misses. The grammar of each type has its own test.
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';

@@ -86,8 +86,14 @@ describe('passwords', () => {
 
   test('are taken out wherever they stand when the environment tells them', () => {
     const env = { PGPASSWORD: 'first-one', DATABASE_URL: 'postgres://u:second%20one@h/d' };
-    assert.deepEqual(secretsOf(env), ['first-one', 'second%20one', 'second one']);
+    assert.deepEqual(secretsOf(env), ['second%20one', 'second one', 'first-one']);
     assert.equal(redact('x first-one y second one', secretsOf(env)), 'x *** y ***');
+    const quoted = secretsOf({ PGPASSWORD: 'a"b\\c&d' });
+    for (const form of ['a"b\\c&d', 'a\\"b\\\\c&d', 'a%22b%5Cc%26d'])
+      assert.equal(redact(`x ${form} y`, quoted), 'x *** y', form);
+    assert.deepEqual(secretsOf({ DATABASE_URL: 'postgres:///d?host=/run&password=third-one' }), [
+      'third-one',
+    ]);
     assert.deepEqual(secretsOf({ DATABASE_URL: 'not a url' }), []);
     assert.deepEqual(secretsOf({ DATABASE_URL: 'postgres://u:%zz@h/d' }), ['%zz']);
   });
@@ -135,6 +141,21 @@ describe('the log', () => {
     assert.match(String(time), /^\d{4}-\d\d-\d\dT/);
     assert.deepEqual(rest, { level: 'warn', sqlstate: '57P01', msg: 'waiting for postgres://u:***@h/d' });
     assert.equal(written.length, 1);
+  });
+
+  test('keeps what a database error says of the values of a row to itself', () => {
+    for (const format of ['json', 'pretty'] as const) {
+      const { screen, written } = paper();
+      const values = {
+        detail: 'Key (user_id)=(planted)',
+        where: 'COPY events, line 1: "planted"',
+        hint: 'planted',
+      };
+      const err = Object.assign(new Error('no such key'), { code: '23503', ...values });
+      createLog(screen, { level: 'info', format }).error({ err }, 'failed');
+      assert.match(written.join(''), /no such key/);
+      assert.doesNotMatch(written.join(''), /planted/);
+    }
   });
 
   test('is short lines for people, with the stack of an error', () => {

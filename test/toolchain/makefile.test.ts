@@ -9,7 +9,20 @@ import { test } from 'node:test';
 
 import { type Ended, ROOT, run, temporaryFolder } from './support.ts';
 
-const TARGETS = ['run', 'generate', 'bench', 'test', 'check', 'format', 'millrace', 'psql', 'clean', 'help'];
+const TARGETS = [
+  'run',
+  'generate',
+  'bench',
+  'test',
+  'check',
+  'format',
+  'sbom',
+  'audit',
+  'millrace',
+  'psql',
+  'clean',
+  'help',
+];
 
 /** Prints what reached the program; `--fail` ends with 3, `--wait` waits for the first signal and then a little. */
 const PROGRAM = `
@@ -30,6 +43,10 @@ if (args.includes('--wait')) {
 /** npm that installs by linking the Node of this test, and writes down every call. */
 const NPM = `#!/bin/sh
 echo "$*|$NODE_ENV|$npm_config_cache" >>"$NPM_CALLS"
+case "$*" in
+  sbom*) echo '{"bomFormat":"CycloneDX","metadata":{"component":{"name":"folder"}},"components":[]}'; exit ;;
+  audit*) [ "$AUDIT_FAILS" != "$2" ]; exit ;;
+esac
 [ -z "$NPM_FAILS" ] || { echo 'npm error: no network' >&2; exit 1; }
 sleep 0.3
 if [ "$(echo "$*" | grep -c -- --prefix)" = 0 ]; then mkdir -p node_modules; echo 'added 3 packages'; exit; fi
@@ -284,6 +301,36 @@ test('make check runs all four guards and names those that failed', async () => 
   assert.deepEqual([good.code, good.out.endsWith('check: passed\n')], [0, true]);
 });
 
+test('make sbom prints a bill of materials that is named after the package, or writes it to a file', async () => {
+  using here = machine('new');
+  const { code, out, err } = await make(here, '-s', 'sbom');
+  assert.equal(code, 0, err);
+  const bom = JSON.parse(out) as { bomFormat: string; metadata: { component: { name: string } } };
+  assert.deepEqual([bom.bomFormat, bom.metadata.component.name], ['CycloneDX', 'millrace']);
+  assert.match(here.calls().at(-1) ?? '', /^sbom --package-lock-only --sbom-format=cyclonedx /);
+  const file = join(here.checkout, 'a bill.json');
+  const written = await make(here, '-s', 'sbom', `ARGS="${file}"`);
+  assert.deepEqual([written.code, written.out], [0, '']);
+  assert.deepEqual(JSON.parse(readFileSync(file, 'utf8')), bom);
+});
+
+test('make audit asks for vulnerabilities and for signatures, and fails when either does', async () => {
+  for (const failing of ['--loglevel=error', 'signatures', 'neither']) {
+    using here = machine('new', { AUDIT_FAILS: failing, NODE_ENV: 'production' });
+    const { code, err } = await make(here, 'audit');
+    assert.equal(code, failing === 'neither' ? 0 : 2, err);
+    assert.equal(/audit: FAILED/.test(err), failing !== 'neither');
+    const calls = here.calls().filter((call) => call.startsWith('audit'));
+    assert.deepEqual(calls, ['audit --loglevel=error||', 'audit signatures --loglevel=error||']);
+  }
+});
+
+test('make check does not ask the network', async () => {
+  const recipe = /^check:[^]*?(?=^\w)/m.exec(readFileSync(join(ROOT, 'Makefile'), 'utf8'))?.[0] ?? '';
+  assert.match(recipe, /knip/);
+  assert.doesNotMatch(recipe, /audit|npm/);
+});
+
 test('make psql hands the URL of the database and ARGS to psql, and says so where there is no psql', async () => {
   using here = machine('new');
   const bare = { ...here.env, PATH: toolsOnly(here) };
@@ -295,6 +342,21 @@ test('make psql hands the URL of the database and ARGS to psql, and says so wher
   const env = { ...here.env, PATH: `${join(here.checkout, 'client')}:${here.env['PATH']}` };
   const { out } = await run('make', ['-s', 'psql', `ARGS=-c 'select 1'`], { cwd: here.checkout, env });
   assert.equal(out, '<{"args":["database-url","--start"],"leaked":[]}><-c><select 1>');
+});
+
+test('make psql keeps the password out of the arguments, which everybody on the machine can read', async () => {
+  using here = machine('new');
+  const client = mkdir(here.checkout, 'client');
+  script(join(client, 'psql'), `#!/bin/sh\nprintf '<%s>' "$PGPASSWORD" "$@"\n`);
+  const env = { ...here.env, PATH: `${client}:${here.env['PATH']}` };
+  for (const [url, printed] of [
+    ['postgresql://ann:p%20w%3A@localhost:5/d?x=1:2@3', '<p w:><postgresql://ann@localhost:5/d?x=1:2@3>'],
+    ['postgresql://ann@localhost/d', '<><postgresql://ann@localhost/d>'],
+  ] as const) {
+    writeFileSync(join(here.checkout, 'src/main.ts'), `console.log('${url}');`);
+    const { out, err } = await run('make', ['-s', 'psql'], { cwd: here.checkout, env });
+    assert.equal(out, printed, err);
+  }
 });
 
 test('make clean leaves data alone', async () => {

@@ -2,6 +2,7 @@
 // install script. Whether each dependency is used is knip's business.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -95,4 +96,29 @@ test('the lockfile has the binaries of every platform, without which npm ci refu
 
 test('CI runs the commands of the README, as an executable file', () => {
   assert.notEqual(statSync(join(ROOT, '.ci/run')).mode & 0o111, 0);
+});
+
+test('packages that had holes are at least at the version that mended them', () => {
+  const least = { papaparse: [5, 7, 1] } as const;
+  for (const [name, wanted] of Object.entries(least)) {
+    const found = (lock.packages[`node_modules/${name}`]?.version ?? '0').split('.').map(Number);
+    const [place = 0] = [0, 1, 2].filter((i) => found[i] !== wanted[i]);
+    assert.ok((found[place] ?? 0) >= (wanted[place] ?? 0), `${name} ${found.join('.')}`);
+  }
+});
+
+const npm = spawnSync('npm', ['sbom', '--help'], { encoding: 'utf8', cwd: ROOT });
+const noSbom = npm.status === 0 ? false : 'there is no npm here that makes a bill of materials';
+test('the bill of materials has every package of the lockfile, with its hash', { skip: noSbom }, () => {
+  const args = ['sbom', '--package-lock-only', '--sbom-format=cyclonedx', '--loglevel=error'];
+  const { stdout, status, stderr } = spawnSync('npm', args, { encoding: 'utf8', cwd: ROOT });
+  assert.equal(status, 0, stderr);
+  type Component = { name: string; version: string; hashes?: readonly unknown[] };
+  const { components } = JSON.parse(stdout) as { components: Component[] };
+  const listed = new Set(components.map(({ name, version }) => `${name}@${version}`));
+  for (const [path, { version }] of locked) {
+    const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
+    assert.ok(listed.has(`${name}@${version}`), path);
+  }
+  assert.ok(components.every(({ hashes }) => (hashes?.length ?? 0) > 0));
 });

@@ -1,3 +1,5 @@
+// The worker that makes rows: the same bytes as the main thread would make, in a buffer that can change threads.
+
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { Piscina } from 'piscina';

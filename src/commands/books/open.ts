@@ -8,7 +8,9 @@ import { MillraceError } from '../../errors.ts';
 import { OPTIONS } from '../../options.ts';
 import type { TableName } from '../../schema/table.ts';
 import { placeOf, readState } from '../../sink/postgres/embedded/place.ts';
-import { configuredDatabase, connect, connectFailed, resolveTarget } from '../../sink/postgres/target.ts';
+import { configuredDatabase } from '../../sink/postgres/configured.ts';
+import { refuseNewerDatabase } from '../../sink/postgres/migrate.ts';
+import { connect, connectFailed, resolveTarget } from '../../sink/postgres/target.ts';
 import type { DatabaseTarget } from '../../sink/postgres/target.ts';
 import type { CommandIo } from '../command.ts';
 
@@ -45,7 +47,7 @@ export type Outcome<T> =
  * @throws {MillraceError} `database`, `embedded`, or `usage` for a malformed DATABASE_URL
  */
 export async function withBooks<T>(
-  options: BooksOptions,
+  options: Pick<BooksOptions, 'dataDir'>,
   io: CommandIo,
   work: (books: OpenBooks) => Promise<T>,
 ): Promise<Outcome<T>> {
@@ -100,10 +102,15 @@ function explained(error: unknown, describe: string): unknown {
   return new MillraceError('database', `${describe} says: ${message} (SQLSTATE ${code})`, { cause: error });
 }
 
-/** Whether the engine tables are there: somebody ran Millrace on this database. */
+/**
+ * Whether the engine tables are there: somebody ran Millrace on this database.
+ * @throws {MillraceError} `migration` when a newer program made them: what they mean is not known here
+ */
 export async function haveBooks(client: pg.Client): Promise<boolean> {
   const sql = `SELECT to_regclass('millrace.file_totals') IS NOT NULL AND to_regclass('millrace.leases') IS NOT NULL AS found`;
-  return (await client.query<{ found: boolean }>(sql)).rows[0]?.found === true;
+  const found = (await client.query<{ found: boolean }>(sql)).rows[0]?.found === true;
+  if (found) await refuseNewerDatabase(client);
+  return found;
 }
 
 export async function allSources(client: pg.Client): Promise<readonly SourceRow[]> {

@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { MillraceError } from '../../errors.ts';
+import type { Environment } from '../../sink/postgres/configured.ts';
 import { connect, connectFailed } from '../../sink/postgres/target.ts';
-import type { DatabaseTarget, Environment } from '../../sink/postgres/target.ts';
+import type { DatabaseTarget } from '../../sink/postgres/target.ts';
 
 export interface Scratch {
   readonly database: string;
@@ -34,7 +35,7 @@ export async function makeScratch(target: DatabaseTarget, env: Environment): Pro
   });
   const folder = await mkdtemp(join(tmpdir(), 'millrace-selftest-'));
   const childEnv = environmentOf(target, env, database);
-  const client = await connect({ ...target, client: configOf(target.client, database) });
+  const client = await connect({ ...target, client: { ...target.client, database } });
   const keep = (): Promise<void> => client.end();
   return {
     database,
@@ -64,27 +65,13 @@ async function onServer(
   }
 }
 
-function configOf(config: pg.ClientConfig, database: string): pg.ClientConfig {
-  const { connectionString } = config;
-  return connectionString === undefined
-    ? { ...config, database }
-    : { ...config, connectionString: urlTo(connectionString, database) };
-}
-
-/** Forms without a host are no URL to the parser. */
-function urlTo(text: string, database: string): string {
-  const url = URL.parse(text) ?? new URL(text.replace('@/', '@___DUMMY___/'));
-  url.pathname = `/${database}`;
-  return url.href.replace('___DUMMY___', '');
-}
-
+/** The variables that name files with secrets are left out: what stands in those files is in `env` already. */
 function environmentOf({ client }: DatabaseTarget, env: Environment, database: string): NodeJS.ProcessEnv {
-  const kept = Object.entries(env).filter(
-    ([name]) => name !== 'DATABASE_URL' && !name.startsWith('MILLRACE_'),
-  );
-  const base: NodeJS.ProcessEnv = Object.fromEntries(kept);
-  const { connectionString, host, port, user, password } = client;
-  if (connectionString !== undefined) return { ...base, DATABASE_URL: urlTo(connectionString, database) };
+  const isOurs = (name: string): boolean =>
+    name.startsWith('MILLRACE_') || name.startsWith('DATABASE_URL') || name === 'PGPASSWORD_FILE';
+  const base: NodeJS.ProcessEnv = Object.fromEntries(Object.entries(env).filter(([name]) => !isOurs(name)));
+  if (env['DATABASE_URL']) return { ...base, DATABASE_URL: urlTo(env['DATABASE_URL'], database) };
+  const { host, port, user, password } = client;
   return {
     ...base,
     ...(host !== undefined && { PGHOST: host }),
@@ -93,4 +80,11 @@ function environmentOf({ client }: DatabaseTarget, env: Environment, database: s
     ...(typeof password === 'string' && { PGPASSWORD: password }),
     PGDATABASE: database,
   };
+}
+
+/** Forms without a host are no URL to the parser. */
+function urlTo(text: string, database: string): string {
+  const url = URL.parse(text) ?? new URL(text.replace('@/', '@___DUMMY___/'));
+  url.pathname = `/${database}`;
+  return url.href.replace('___DUMMY___', '');
 }

@@ -2,6 +2,7 @@
 // number never stands in between: 0.1 + 0.2 and amounts beyond 2^53 would not survive it. Nothing is rounded.
 
 import type { ColumnType, FieldWriter } from '../column.ts';
+import { digitsEnd } from './digits.ts';
 import { putInt16, putInt32 } from './write.ts';
 
 const MINUS = 0x2d;
@@ -51,16 +52,6 @@ function fractionOf(seed: number, scale: number): string {
 
 function isFraction(source: Uint8Array, point: number, end: number): boolean {
   return source[point] === POINT && point + 1 < end && digitsEnd(source, point + 1, end) === end;
-}
-
-function digitsEnd(source: Uint8Array, start: number, end: number): number {
-  let at = start;
-  while (at < end) {
-    const digit = source[at]! - ZERO;
-    if (digit < 0 || digit > 9) break;
-    at += 1;
-  }
-  return at;
 }
 
 function zerosEnd(source: Uint8Array, start: number, end: number): number {

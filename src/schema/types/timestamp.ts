@@ -2,6 +2,7 @@
 // PostgreSQL's cast takes `now`, `infinity`, `24:00` and `:60`, and JavaScript's Date takes February 30.
 
 import type { ColumnType, FieldWriter, ValueFault } from '../column.ts';
+import { digitsEnd } from './digits.ts';
 import { putInt32 } from './write.ts';
 
 const ZERO = 0x30;
@@ -90,16 +91,6 @@ function twoDigits(source: Uint8Array, at: number): number {
   const tens = source[at]! - ZERO;
   const ones = source[at + 1]! - ZERO;
   return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : -10_000;
-}
-
-function digitsEnd(source: Uint8Array, start: number, end: number): number {
-  let at = start;
-  while (at < end) {
-    const digit = source[at]! - ZERO;
-    if (digit < 0 || digit > 9) break;
-    at += 1;
-  }
-  return at;
 }
 
 /** One to six decimals of a second, in microseconds. */

@@ -108,6 +108,22 @@ export async function untilDone<T>(
   return null;
 }
 
+/**
+ * Does not wait on for `work` when `abort` fires: it may stand behind a lock that somebody holds for hours. Only for work that owns its
+ * connection; what comes of it is of no use any more.
+ */
+export async function unlessAborted<T>(work: Promise<T>, abort: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const give = (): void => reject(new Error('asked to end'));
+  abort.addEventListener('abort', give, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    abort.removeEventListener('abort', give);
+    work.catch(() => {}); // nobody is left to hear of it
+  }
+}
+
 export function reasonOf(fault: StepFault, describe: string): string {
   return `${describe} cannot take data just now (${fault.fault.sqlstate}): ${(fault.cause as Error).message}`;
 }

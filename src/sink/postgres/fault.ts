@@ -11,6 +11,9 @@ import { connectPolicy } from './target.ts';
 const LOST = '08006';
 const READ_ONLY = '25006';
 
+/** A detail may quote a whole row; the record itself stands beside these words. */
+const WORDS_MAX = 500;
+
 /** A statement failed, or the connection was lost while it ran. `cause` is the error of pg. */
 export class StepFault extends Error {
   readonly step: Step;
@@ -26,9 +29,13 @@ export class StepFault extends Error {
     this.step = step;
     this.fault = fault;
     const detail = cause instanceof pg.DatabaseError ? cause.detail : undefined;
-    this.words = detail === undefined ? cause.message : `${cause.message}: ${detail}`;
+    this.words = cutShort(detail === undefined ? cause.message : `${cause.message}: ${detail}`);
     this.column = cause instanceof pg.DatabaseError ? (cause.column ?? null) : null;
   }
+}
+
+function cutShort(text: string): string {
+  return text.length <= WORDS_MAX ? text : `${text.slice(0, WORDS_MAX).toWellFormed()}...`;
 }
 
 /** What the engine believes no longer holds; only a restart in process mends it. */

@@ -79,6 +79,13 @@ export async function migrate(
   }
 }
 
+/** For commands that migrate nothing. @throws {MillraceError} `migration` when the database is newer than this program */
+export async function refuseNewerDatabase(client: pg.ClientBase): Promise<void> {
+  const known = readMigrations(SQL_FOLDER).length;
+  const newest = (await readApplied(client)).at(-1);
+  if (newest !== undefined && newest.version > known) throw tooNew(newest, known);
+}
+
 /** The numbered files of a folder, in order; other files there are none of our business. */
 function readMigrations(folder: string): MigrationFile[] {
   const names = readdirSync(folder).filter((name) => FILE_NAME.test(name));

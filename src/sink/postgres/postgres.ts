@@ -12,7 +12,7 @@ import { quoteTable } from '../../schema/ddl.ts';
 import type { TableDefinition, TableName } from '../../schema/table.ts';
 import type { Sink, SinkEvents, WriteResult } from '../sink.ts';
 import { PostgresBooks } from './books.ts';
-import { Waits, drop, newSlot, untilDone } from './connector.ts';
+import { Waits, drop, newSlot, unlessAborted, untilDone } from './connector.ts';
 import type { Slot } from './connector.ts';
 import { RestartNeeded, during } from './fault.ts';
 import { registerSource, takeFence } from './fence.ts';
@@ -54,7 +54,12 @@ export interface PostgresSink extends Sink {
 export async function openPostgresSink(options: PostgresSinkOptions): Promise<PostgresSink | null> {
   const waits = new Waits(options.events);
   const abort = options.abort ?? new AbortController().signal;
-  const prepared = await untilDone(() => prepare(options), waits, options.target.describe, abort);
+  const prepared = await untilDone(
+    () => unlessAborted(prepare(options), abort),
+    waits,
+    options.target.describe,
+    abort,
+  );
   return prepared === null ? null : new LanesAndBooks(prepared.setup, options.lanes, waits, prepared.created);
 }
 
@@ -106,7 +111,12 @@ class LanesAndBooks implements PostgresSink {
   }
 
   async open(abort: AbortSignal): Promise<{ forget: bigint; books: Books } | null> {
-    const standing = await untilDone(() => this.#takeOver(), this.#waits, this.#setup.target.describe, abort);
+    const standing = await untilDone(
+      () => unlessAborted(this.#takeOver(), abort),
+      this.#waits,
+      this.#setup.target.describe,
+      abort,
+    );
     if (standing === null) return null;
     this.#taken = true;
     this.#opened = this.#furnish(standing);

@@ -1,13 +1,14 @@
 // Which database Millrace writes to, and how each of its connections is opened: the configured one (DATABASE_URL or
 // PGHOST), else the embedded server. Not for what is sent over a connection, nor for when to try again.
-import { userInfo } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import pg from 'pg';
 import { MillraceError, policyOf } from '../../errors.ts';
+import { configuredDatabase } from './configured.ts';
+import type { Environment } from './configured.ts';
 import { closeEmbedded, openEmbedded } from './embedded.ts';
 import type { EmbeddedOptions } from './embedded.ts';
-
-export type Environment = Readonly<Record<string, string | undefined>>;
+import { guardLogin } from './logins.ts';
+import type { Login } from './logins.ts';
 
 export interface DatabaseTarget {
   readonly kind: 'configured' | 'embedded';
@@ -15,6 +16,8 @@ export interface DatabaseTarget {
   readonly client: pg.ClientConfig;
   /** For people: never holds a password. */
   readonly describe: string;
+  /** How the server may ask for the password; SCRAM when nothing is said. */
+  readonly logins?: readonly Login[];
   /** Embedded only: starts the server again if it is gone. `connect` calls it. */
   readonly revive?: () => Promise<void>;
 }
@@ -24,11 +27,9 @@ export interface ResolvedTarget extends DatabaseTarget {
   close(): Promise<void>;
 }
 
-type ConfiguredDatabase = Pick<DatabaseTarget, 'client' | 'describe'>;
-
 const CONNECT_MS_MAX = 10_000;
 const SERVER_VERSION_MIN = 140_000;
-const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'] as const;
+const LOGINS_DEFAULT: readonly Login[] = ['scram-sha-256'];
 
 /**
  * What every connection is set to; users' own defaults for their database must not stall or cut a load.
@@ -66,13 +67,6 @@ export async function resolveTarget(
   return embeddedTarget({ dataFolder, keep: options.keepDatabase, ...(options.say && { say: options.say }) });
 }
 
-/** The configured database, or undefined when there is none. Does no I/O. PGPASSWORD alone configures nothing. */
-export function configuredDatabase(env: Environment): ConfiguredDatabase | undefined {
-  if (env['DATABASE_URL']) return databaseOfUrl(env['DATABASE_URL']);
-  if (env['PGHOST']) return databaseOfVariables(env);
-  return undefined;
-}
-
 /**
  * Opens a connection with the session settings, within 10 s unless told otherwise. Its 'error' event has a listener: a terminated backend
  * shows in the next query instead of ending the process. An embedded server that is gone is started again once.
@@ -80,11 +74,11 @@ export function configuredDatabase(env: Environment): ConfiguredDatabase | undef
  */
 export async function connect(target: DatabaseTarget, connectMsMax = CONNECT_MS_MAX): Promise<pg.Client> {
   try {
-    return await connectOnce(target.client, connectMsMax);
+    return await connectOnce(target, connectMsMax);
   } catch (error) {
     if (target.revive === undefined || connectPolicy(error) !== 'wait') throw error;
     await target.revive();
-    return connectOnce(target.client, connectMsMax);
+    return connectOnce(target, connectMsMax);
   }
 }
 
@@ -104,17 +98,24 @@ export function connectPolicy(error: unknown): 'wait' | 'stop' {
 export function connectFailed(target: DatabaseTarget, cause: unknown): MillraceError {
   if (cause instanceof MillraceError) return cause;
   const detail = cause instanceof Error ? cause.message : String(cause);
-  const wayOut =
-    target.kind === 'configured'
-      ? 'check DATABASE_URL or the PG* variables, and the server'
-      : 'read its server.log';
-  return new MillraceError('database', `cannot use ${target.describe}: ${detail}`, { wayOut, cause });
+  return new MillraceError('database', `cannot use ${target.describe}: ${detail}`, {
+    wayOut: wayOutOf(target, cause),
+    cause,
+  });
+}
+
+function wayOutOf({ kind, client }: DatabaseTarget, cause: unknown): string {
+  if (kind === 'embedded') return 'read its server.log';
+  const check = 'check DATABASE_URL or the PG* variables, and the server';
+  if (!client.ssl || cause instanceof pg.DatabaseError) return check;
+  return `${check}: it must show a certificate for its name (sslrootcert names a private authority); plain text must be said with sslmode=disable`;
 }
 
 type Ended = 'no' | 'by the server' | 'by the clock';
 
-async function connectOnce(config: pg.ClientConfig, connectMsMax: number): Promise<pg.Client> {
-  const client = new pg.Client(config);
+async function connectOnce(target: DatabaseTarget, connectMsMax: number): Promise<pg.Client> {
+  const client = new pg.Client(target.client);
+  const refusedLogin = guardLogin(client, target.logins ?? LOGINS_DEFAULT);
   let ended: Ended = 'no';
   client.on('end', () => (ended = ended === 'no' ? 'by the server' : ended));
   // Every loss of the connection also rejects the query under way or the next one, which is where it is handled.
@@ -130,7 +131,7 @@ async function connectOnce(config: pg.ClientConfig, connectMsMax: number): Promi
   } catch (error) {
     await setImmediate(); // 'end' comes a tick after the rejection
     destroy(client);
-    throw nameLoss(error, ended, connectMsMax);
+    throw refusedLogin() ?? nameLoss(error, ended, connectMsMax);
   } finally {
     clearTimeout(timer);
   }
@@ -184,58 +185,5 @@ async function embeddedTarget(options: EmbeddedOptions): Promise<ResolvedTarget>
       ({ client } = await openEmbedded(options));
     },
     close: () => closeEmbedded(options),
-  };
-}
-
-function databaseOfUrl(text: string): ConfiguredDatabase {
-  const url = parseUrl(text);
-  if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') {
-    throw badUrl('must begin with postgresql:// or postgres://');
-  }
-  const mode = url.searchParams.get('sslmode');
-  if (mode !== null && !(SSL_MODES as readonly string[]).includes(mode)) {
-    throw badUrl(`has an unknown sslmode; known are ${SSL_MODES.join(', ')}`);
-  }
-  const socket = url.searchParams.get('host');
-  const host = socket === null ? url.host.replace('___DUMMY___', '') : '';
-  const query = socket === null ? '' : `?host=${socket}`;
-  const user = url.username === '' ? '' : `${url.username}@`;
-  return {
-    client: { connectionString: text },
-    describe: `postgresql://${user}${host}${url.pathname}${query}`,
-  };
-}
-
-/** As pg reads it. The parser's own error is not kept as a cause: it holds the whole text, password included. */
-function parseUrl(text: string): URL {
-  const parsed = URL.parse(text) ?? URL.parse(text.replace('@/', '@___DUMMY___/'));
-  if (parsed === null) throw badUrl('is not a URL like postgresql://user:password@host:5432/database');
-  try {
-    for (const part of [parsed.username, parsed.password, parsed.pathname]) decodeURIComponent(part);
-  } catch {
-    throw badUrl('has a % that is not followed by two hexadecimal digits; write %25 for a percent sign');
-  }
-  return parsed;
-}
-
-function badUrl(fault: string): MillraceError {
-  return new MillraceError('usage', `DATABASE_URL: ${fault}`, {
-    wayOut: 'special characters in the password must be percent-encoded, and only one host can be named',
-  });
-}
-
-function databaseOfVariables(env: Environment): ConfiguredDatabase {
-  const port = env['PGPORT'] || '5432';
-  if (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65_535) {
-    throw new MillraceError('usage', `PGPORT: must be a port from 1 to 65535, got ${port}`);
-  }
-  const host = env['PGHOST'] ?? '';
-  const user = env['PGUSER'] || userInfo().username;
-  const database = env['PGDATABASE'] || user;
-  const password = env['PGPASSWORD'] ? { password: env['PGPASSWORD'] } : {};
-  const place = host.startsWith('/') ? `/${database}?host=${host}` : `${host}:${port}/${database}`;
-  return {
-    client: { host, port: Number(port), user, database, ...password },
-    describe: `postgresql://${encodeURIComponent(user)}@${place}`,
   };
 }

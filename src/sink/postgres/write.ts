@@ -123,7 +123,9 @@ async function step(tools: LaneTools, job: Job, abort: AbortSignal): Promise<rea
       if (next.lost === null)
         throw new RestartNeeded('the books hold a slice of this batch already, from another batch');
       job.next = { kind: 'write' };
-      if (!(next.lost.cause instanceof StepFault)) throw next.lost.cause;
+      // A COMMIT that was refused, not lost: the failure table says what that means.
+      if (!(next.lost.cause instanceof StepFault) || policyFor(next.lost.cause, setup.primaryKey) !== 'wait')
+        throw next.lost.cause;
       return null;
     case 'trial':
       await runTrial(tools, job);

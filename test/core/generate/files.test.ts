@@ -1,3 +1,5 @@
+// The plan of generated files: how records are shared out among them.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FilePlan, PlannedFile } from '../../../src/core/generate/files.ts';

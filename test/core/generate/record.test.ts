@@ -1,3 +1,5 @@
+// Generated records: that they end as the generator says, in the shares that were asked for, and the same for every division.
+
 import assert from 'node:assert/strict';
 import { isUtf8 } from 'node:buffer';
 import { describe, test } from 'node:test';

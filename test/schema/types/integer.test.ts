@@ -1,3 +1,5 @@
+// The grammar of integer at its borders.
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { integer } from '../../../src/schema/types.ts';

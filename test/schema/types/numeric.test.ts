@@ -1,3 +1,5 @@
+// The grammar of numeric at its borders.
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { numeric } from '../../../src/schema/types.ts';

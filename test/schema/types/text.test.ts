@@ -1,3 +1,5 @@
+// The grammar of text at its borders.
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { text } from '../../../src/schema/types.ts';

@@ -1,3 +1,5 @@
+// The grammar of timestamp at its borders.
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,5 @@
+// The grammar of uuid at its borders.
+
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { uuid } from '../../../src/schema/types.ts';

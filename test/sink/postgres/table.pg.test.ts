@@ -1,3 +1,5 @@
+// The target table against a real server: made, found to fit, or refused with the list of differences.
+
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';

@@ -6,9 +6,13 @@ import { test } from 'node:test';
 import { inspect } from 'node:util';
 import pg from 'pg';
 import { MillraceError } from '../../../src/errors.ts';
-import { configuredDatabase, connectPolicy, resolveTarget } from '../../../src/sink/postgres/target.ts';
+import { configuredDatabase } from '../../../src/sink/postgres/configured.ts';
+import { connectPolicy, resolveTarget } from '../../../src/sink/postgres/target.ts';
 
 const PASSWORD = 'correct%20horse';
+
+/** What every local connection is opened with. */
+const HIDDEN = { ssl: false, enableChannelBinding: true };
 
 test('without DATABASE_URL and PGHOST no database is configured, whatever else is set', () => {
   assert.equal(configuredDatabase({}), undefined);
@@ -23,7 +27,11 @@ test('DATABASE_URL goes before PGHOST, and the description leaves out password a
   const url = `postgresql://ann:${PASSWORD}@db.example:6543/shop?sslmode=verify-full&options=-c%20a=b`;
   const found = configuredDatabase({ DATABASE_URL: url, PGHOST: 'other' });
   assert.equal(found?.describe, 'postgresql://ann@db.example:6543/shop');
-  assert.equal(found?.client.connectionString, url);
+  const { host, port, user, password, database, options } = found?.client ?? {};
+  assert.deepEqual(
+    [host, port, user, password, database, options],
+    ['db.example', 6543, 'ann', 'correct horse', 'shop', '-c a=b'],
+  );
 });
 
 test('URLs with sockets, without a user, and with brackets are understood as pg understands them', () => {
@@ -45,15 +53,17 @@ test('URLs with sockets, without a user, and with brackets are understood as pg 
 });
 
 test('PGHOST takes the other PG variables along, with the defaults of libpq', () => {
-  const all = { PGHOST: 'h', PGPORT: '77', PGUSER: 'u', PGPASSWORD: 'p', PGDATABASE: 'd' };
+  const all = { PGHOST: 'localhost', PGPORT: '77', PGUSER: 'u', PGPASSWORD: 'p', PGDATABASE: 'd' };
   assert.deepEqual(configuredDatabase(all), {
-    client: { host: 'h', port: 77, user: 'u', password: 'p', database: 'd' },
-    describe: 'postgresql://u@h:77/d',
+    client: { ...HIDDEN, host: 'localhost', port: 77, user: 'u', password: 'p', database: 'd' },
+    describe: 'postgresql://u@localhost:77/d',
+    logins: ['scram-sha-256'],
   });
   const { username } = userInfo();
   assert.deepEqual(configuredDatabase({ PGHOST: '/run/pg' }), {
-    client: { host: '/run/pg', port: 5432, user: username, database: username },
+    client: { ...HIDDEN, host: '/run/pg', port: 5432, user: username, database: username },
     describe: `postgresql://${username}@/${username}?host=/run/pg`,
+    logins: ['scram-sha-256'],
   });
 });
 

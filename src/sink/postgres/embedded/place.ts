@@ -95,9 +95,15 @@ export function writeState(place: Place, state: ServerState): void {
 /** Makes `<data>/postgres`. As root it must be open for the server's account to pass through, whatever the umask. */
 export function makeFolder(place: Place): void {
   if (statSync(place.folder, { throwIfNoEntry: false }) !== undefined) return;
-  mkdirSync(dirname(place.folder), { recursive: true });
+  const made = mkdirSync(dirname(place.folder), { recursive: true });
+  if (made !== undefined && process.getuid?.() === 0) letThrough(made, dirname(place.folder));
   mkdirSync(place.folder, { recursive: true, mode: 0o700 }); // `recursive` for the race with another starter
   if (process.getuid?.() === 0) chmodSync(place.folder, 0o755);
+}
+
+/** The server's account passes through the folders that were just made, from the topmost down; it cannot list them. */
+function letThrough(top: string, bottom: string): void {
+  for (let folder = bottom; folder.length >= top.length; folder = dirname(folder)) chmodSync(folder, 0o711);
 }
 
 /** A home that the account can reach: the data folder, else one under /var/tmp named after the data folder's path. */
