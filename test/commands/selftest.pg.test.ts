@@ -1,4 +1,4 @@
-// `selftest` as a person runs it: it kills, verifies, prints the proof, and leaves nothing behind; and it says no where the promise is broken.
+// `selftest` as a person runs it: it kills, verifies, prints the proof, and leaves nothing behind.
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';

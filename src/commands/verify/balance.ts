@@ -49,6 +49,8 @@ async function compareAll(input: BalanceInput): Promise<Findings> {
   const read = await readFiles(input, tools, books);
   if (signal.aborted) return findings;
   await noteUnread(input, books, findings);
+  // Files of one transaction are written down in no order; contents of one name stay in theirs.
+  findings.sheets.sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
   await records.nameTransactions(ofXid, MEANINGFUL);
   progress('the table', 0, 0);
   await records.join();
