@@ -4,6 +4,7 @@
 import { availableParallelism } from 'node:os';
 import {
   countRange,
+  delimiter,
   duration,
   flag,
   folder,
@@ -15,6 +16,7 @@ import {
   size,
   table,
   wholeNumber,
+  words,
 } from './options/kinds.ts';
 import type { Kind } from './options/kinds.ts';
 
@@ -114,7 +116,7 @@ export const OPTIONS = {
   patterns: option({
     flag: 'pattern',
     kind: patterns,
-    default: '*.csv',
+    default: '*.csv,*.csv.gz',
     help: 'which file names are taken; several between commas',
     commands: ['run'],
   }),
@@ -130,6 +132,27 @@ export const OPTIONS = {
     kind: oneOf(['lf', 'cr']),
     default: 'lf',
     help: 'what ends a record: lf (also CR LF), or cr for files of old Macs',
+    commands: ['run', 'check'],
+  }),
+  delimiter: option({
+    flag: 'delimiter',
+    kind: delimiter,
+    default: 'auto',
+    help: 'what separates fields; auto: comma, semicolon, tab or pipe, whichever yields the column names',
+    commands: ['run', 'check'],
+  }),
+  nulls: option({
+    flag: 'null',
+    kind: words,
+    default: null,
+    help: 'words that mean NULL when they are all of a field, quoted or not (default: none; an empty field always does)',
+    commands: ['run', 'check'],
+  }),
+  encoding: option({
+    flag: 'encoding',
+    kind: oneOf(['auto', 'utf-8', 'latin1', 'windows-1252', 'utf-16le', 'utf-16be']),
+    default: 'auto',
+    help: 'encoding of the files; auto: UTF-8, or UTF-16 with its mark, and a file that looks like another one is refused',
     commands: ['run', 'check'],
   }),
   watch: option({

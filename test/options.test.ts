@@ -179,6 +179,9 @@ describe('the command line', () => {
     assert.deepEqual(judged('check a 02 -- -b --json'), {
       json: false,
       newline: 'lf',
+      delimiter: null,
+      nulls: null,
+      encoding: 'auto',
       rejectsShown: 20,
       paths: ['a', '02', '-b', '--json'],
     });

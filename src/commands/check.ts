@@ -12,6 +12,7 @@ import { count, counted, printable, tableText } from '../telemetry/text.ts';
 import { checkFile, createKeys } from './check/file.ts';
 import type { CheckedFile, CheckState } from './check/file.ts';
 import type { CommandIo } from './command.ts';
+import { dialectOf } from './dialect.ts';
 
 /** What `--json` prints: `records = valid + duplicates + rejected`. Duplicates are those within the files that were named. */
 interface CheckSummary {
@@ -32,7 +33,7 @@ const CLOSE_MS_MAX = 1_000;
 export async function check(options: CheckOptions, io: CommandIo): Promise<ExitCode> {
   const screen = openScreen(io.stderr, io.env);
   const pool = openPool({ workers: 1, onError: (error) => screen.print(`millrace: ${error.message}`) });
-  const dialect = { newline: options.newline };
+  const dialect = dialectOf(options);
   const state: CheckState = { pool, dialect, signal: io.signal, keys: createKeys(), rejects: [] };
   const files: CheckedFile[] = [];
   try {

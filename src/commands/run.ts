@@ -24,6 +24,7 @@ import { secretsOf } from '../telemetry/redact.ts';
 import { openScreen } from '../telemetry/screen.ts';
 import { runSummary, summaryText } from '../telemetry/summary.ts';
 import type { CommandIo } from './command.ts';
+import { dialectOf } from './dialect.ts';
 import { programVersion } from './version.ts';
 
 /** After a stop signal, what is in flight gets so long to commit; then it is rolled back, so that the program ends within 10 s. */
@@ -95,7 +96,7 @@ function openSource(options: RunOptions, meters: Meters, log: Logger): Promise<D
     once: options.once,
     after: options.after,
     ...(options.archiveDir !== null && { archiveDirectory: options.archiveDir }),
-    dialect: { newline: options.newline },
+    dialect: dialectOf(options),
     rejectsMaxPerFile: options.rejectsMaxPerFile,
     events: {
       notice: (text) => log.warn(text),

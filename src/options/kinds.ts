@@ -145,6 +145,42 @@ export function oneOf<const W extends readonly string[]>(words: W): Kind<W[numbe
   };
 }
 
+const DELIMITER_WORDS: ReadonlyMap<string, string> = new Map([
+  ['comma', ','],
+  ['semicolon', ';'],
+  ['tab', '\t'],
+  ['pipe', '|'],
+  ['space', ' '],
+]);
+
+/** One ASCII character by itself, by its name, or by its code as \\x1f; null: auto. None that names, values and line ends are made of. */
+export const delimiter: Kind<string | null> = {
+  placeholder: 'CHAR',
+  judge: (text) => {
+    if (text === 'auto') return null;
+    const code = /^\\x([0-7][0-9a-f])$/i.exec(text)?.[1];
+    const character =
+      code === undefined
+        ? (DELIMITER_WORDS.get(text) ?? text)
+        : String.fromCharCode(Number.parseInt(code, 16));
+    // oxlint-disable-next-line no-control-regex -- a unit separator is a delimiter, too
+    return /^[\x01-\x7e]$/.test(character) && !/[\n\r"A-Za-z0-9_]/.test(character)
+      ? character
+      : new Unfit(
+          "must be auto, comma, semicolon, tab, pipe, space, one character such as '^', or its code such as \\x1f",
+        );
+  },
+};
+
+/** Words between commas; none may be empty. */
+export const words: Kind<readonly string[]> = {
+  placeholder: 'WORD[,WORD]',
+  judge: (text) => {
+    const list = text.split(',');
+    return list.includes('') ? new Unfit('must be one word such as NULL, or several between commas') : list;
+  },
+};
+
 /** A folder. The value is absolute, so that a later change of the working directory means nothing. */
 export const folder: Kind<string> = {
   placeholder: 'DIR',

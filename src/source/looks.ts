@@ -254,8 +254,10 @@ export function readOn(desk: Desk, file: SourceFile): void {
 function warnOfTornTail(desk: Desk, file: SourceFile, end: number, line: number): void {
   const lineEnd = desk.settings.dialect.newline === 'cr' ? 0x0d : 0x0a;
   const fits = (): boolean => true;
-  const byte = withFileSync(file.path, fits, (fd) => readRangeSync(fd, end - 1, 1)?.[0] ?? null);
-  if (byte === lineEnd || byte === null) return;
+  const bytes = withFileSync(file.path, fits, (fd) => readRangeSync(fd, end - 2, 2));
+  if (bytes === null || bytes.includes(lineEnd, -1)) return;
+  // In UTF-16 LE a line end is two bytes, the second of which is zero.
+  if (bytes[1] === 0 && bytes[0] === lineEnd) return;
   // Both halves were counted as a line.
   const open = file.reading.chains.at(-1);
   if (open !== undefined) open.line -= 1;
