@@ -1,7 +1,7 @@
 // The one option table: flag, environment name, default, unit, help, and the commands that take it. Types, help texts and the
 // README's table all come from here. Reading argv and the environment is done in options/read.ts, help in options/help.ts.
 
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import {
   countRange,
   delimiter,
@@ -153,6 +153,20 @@ export const OPTIONS = {
     kind: oneOf(['auto', 'utf-8', 'latin1', 'windows-1252', 'utf-16le', 'utf-16be']),
     default: 'auto',
     help: 'encoding of the files; auto: UTF-8, or UTF-16 with its mark, and a file that looks like another one is refused',
+    commands: ['run', 'check'],
+  }),
+  unpackDir: option({
+    flag: 'unpack-dir',
+    kind: folder,
+    default: { text: "the system's folder for temporary files", value: () => tmpdir() },
+    help: 'where the content of .gz files lies while it is read; up to eight at a time, gone with the program',
+    commands: ['run', 'check'],
+  }),
+  unpackedBytesMax: option({
+    flag: 'unpacked-max',
+    kind: size(1, 2 ** 46),
+    default: '16GiB',
+    help: 'a .gz file that unpacks to more is refused',
     commands: ['run', 'check'],
   }),
   watch: option({

@@ -34,7 +34,8 @@ export async function check(options: CheckOptions, io: CommandIo): Promise<ExitC
   const screen = openScreen(io.stderr, io.env);
   const pool = openPool({ workers: 1, onError: (error) => screen.print(`millrace: ${error.message}`) });
   const dialect = dialectOf(options);
-  const state: CheckState = { pool, dialect, signal: io.signal, keys: createKeys(), rejects: [] };
+  const unpacking = { folder: options.unpackDir, bytesMax: options.unpackedBytesMax };
+  const state: CheckState = { pool, dialect, unpacking, signal: io.signal, keys: createKeys(), rejects: [] };
   const files: CheckedFile[] = [];
   try {
     for (const name of options.paths) {

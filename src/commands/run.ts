@@ -97,6 +97,7 @@ function openSource(options: RunOptions, meters: Meters, log: Logger): Promise<D
     after: options.after,
     ...(options.archiveDir !== null && { archiveDirectory: options.archiveDir }),
     dialect: dialectOf(options),
+    unpacking: { folder: options.unpackDir, bytesMax: options.unpackedBytesMax },
     rejectsMaxPerFile: options.rejectsMaxPerFile,
     events: {
       notice: (text) => log.warn(text),
