@@ -138,10 +138,10 @@ export function size(minBytes: number, maxBytes: number): Kind<number> {
 }
 
 /** One of a closed list of words. */
-export function oneOf<const W extends readonly string[]>(words: W): Kind<W[number]> {
+export function oneOf<const W extends readonly string[]>(list: W): Kind<W[number]> {
   return {
-    placeholder: words.join('|'),
-    judge: (text) => words.find((word) => word === text) ?? new Unfit(`must be ${listed(words)}`),
+    placeholder: list.join('|'),
+    judge: (text) => list.find((word) => word === text) ?? new Unfit(`must be ${listed(list)}`),
   };
 }
 
@@ -236,6 +236,6 @@ function inRange(
   return value > max ? new Unfit(`must be at most ${written(max)}`) : value;
 }
 
-function listed(words: readonly string[]): string {
-  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+function listed(list: readonly string[]): string {
+  return list.length < 2 ? list.join('') : `${list.slice(0, -1).join(', ')} or ${list.at(-1)}`;
 }

@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { closeSync, createReadStream, openSync, unlinkSync, write } from 'node:fs';
+import { closeSync, openSync, read, unlinkSync, write } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { createGunzip } from 'node:zlib';
 
 import { codeOf, OPEN_FLAGS } from './content.ts';
 
+const readFrom = promisify(read);
 const writeTo = promisify(write);
 
 /** Deflate reaches 1032 to 1. Text of a generator that repeats itself may come to 100; beyond this nobody has written events. */
@@ -103,12 +104,11 @@ async function inflate(
   signal: AbortSignal | undefined,
 ): Promise<Unpacked> {
   if (size === 0) return { kind: 'refused', reason: 'it is empty: a gzip file has at least a header' };
-  const source = createReadStream('', { fd: from, autoClose: false, start: 0, highWaterMark: BLOCK_BYTES });
   const gunzip = createGunzip({ chunkSize: BLOCK_BYTES });
   let written = 0;
   try {
     await pipeline(
-      source,
+      blocksOf(from, 0),
       gunzip,
       async (blocks: AsyncIterable<Buffer>) => {
         for await (const block of blocks) {
@@ -132,12 +132,12 @@ async function inflate(
   return { kind: 'unpacked', fd: to, size: written };
 }
 
-function judgeAmount(written: number, read: number, rule: UnpackRule): void {
+function judgeAmount(written: number, packed: number, rule: UnpackRule): void {
   if (written > rule.bytesMax)
     throw new TooMuch(
       `it unpacks to more than ${rule.bytesMax} bytes: raise --unpacked-max if it is meant to`,
     );
-  if (written > RATIO_BYTES_MIN && written > read * RATIO_MAX)
+  if (written > RATIO_BYTES_MIN && written > packed * RATIO_MAX)
     throw new TooMuch(
       `it unpacks to more than ${RATIO_MAX} times its size, as bombs do: deliver it unpacked if it is meant to`,
     );
@@ -168,7 +168,17 @@ function reasonOf(error: unknown): string | null {
 /** Zeros behind the last member are padding of tapes and block devices; anything else would be lost without a word. */
 async function isPadding(fd: number, from: number, size: number): Promise<boolean> {
   if (from >= size) return true;
-  const rest = createReadStream('', { fd, autoClose: false, start: from, end: size - 1 });
-  for await (const block of rest as AsyncIterable<Buffer>) if (block.some((byte) => byte !== 0)) return false;
+  for await (const block of blocksOf(fd, from)) if (block.some((byte) => byte !== 0)) return false;
   return true;
+}
+
+/** No read stream: a pipeline that fails would close our descriptor. Each block is a buffer of its own. */
+async function* blocksOf(fd: number, from: number): AsyncGenerator<Buffer> {
+  for (let at = from; ;) {
+    const block = Buffer.allocUnsafe(BLOCK_BYTES);
+    const { bytesRead } = await readFrom(fd, block, 0, block.length, at);
+    if (bytesRead === 0) return;
+    yield block.subarray(0, bytesRead);
+    at += bytesRead;
+  }
 }

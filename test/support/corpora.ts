@@ -2,11 +2,9 @@
 // must become of them is said by the tests that read them.
 
 import { readdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { runInNewContext } from 'node:vm';
-
-const { resolve } = createRequire(import.meta.url);
 
 export interface Sample {
   readonly name: string;
@@ -18,11 +16,11 @@ export function corpora(): Sample[] {
 }
 
 function spectrum(): Sample[] {
-  return filesIn(join(dirname(resolve('csv-spectrum')), 'csvs'), 'spectrum');
+  return filesIn(join(dirname(fileURLToPath(import.meta.resolve('csv-spectrum'))), 'csvs'), 'spectrum');
 }
 
 function papaparseFiles(): Sample[] {
-  return filesIn(join(dirname(resolve('papaparse')), 'tests'), 'papaparse');
+  return filesIn(join(dirname(fileURLToPath(import.meta.resolve('papaparse'))), 'tests'), 'papaparse');
 }
 
 function filesIn(folder: string, prefix: string): Sample[] {
@@ -33,7 +31,10 @@ function filesIn(folder: string, prefix: string): Sample[] {
 
 /** Its file of cases defines global arrays; the libraries that it asks for are not needed to read them. */
 function papaparseCases(): Sample[] {
-  const source = readFileSync(join(dirname(resolve('papaparse')), 'tests', 'test-cases.js'), 'utf8');
+  const source = readFileSync(
+    join(dirname(fileURLToPath(import.meta.resolve('papaparse'))), 'tests', 'test-cases.js'),
+    'utf8',
+  );
   const nothing = (): void => {};
   const context: Record<string, unknown> = {
     module: { exports: {} },

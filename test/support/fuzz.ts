@@ -18,7 +18,7 @@ const PIECES = [
 const HEADERS = ['k,t,n\n', 'n,k,t\r\n', '\xef\xbb\xbfk,t\n', 'K , T,other,n\n', '\n\r\nt,x,k\n'];
 
 /** Bytes of a file: noise, or CSV that was grown from pieces and then damaged. */
-export function hostileBytes(random: Random): Buffer {
+function hostileBytes(random: Random): Buffer {
   const header = HEADERS[random.below(HEADERS.length)]!;
   if (random.below(8) === 0) return noise(random, header);
   let text = header;
