@@ -1,9 +1,10 @@
 // The one option table: flag, environment name, default, unit, help, and the commands that take it. Types, help texts and the
 // README's table all come from here. Reading argv and the environment is done in options/read.ts, help in options/help.ts.
 
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import {
   countRange,
+  delimiter,
   duration,
   flag,
   folder,
@@ -16,6 +17,7 @@ import {
   size,
   table,
   wholeNumber,
+  words,
 } from './options/kinds.ts';
 import type { Kind } from './options/kinds.ts';
 
@@ -117,7 +119,7 @@ export const OPTIONS = {
   patterns: option({
     flag: 'pattern',
     kind: patterns,
-    default: '*.csv',
+    default: '*.csv,*.csv.gz',
     help: 'which file names are taken; several between commas',
     commands: ['run'],
   }),
@@ -133,6 +135,41 @@ export const OPTIONS = {
     kind: oneOf(['lf', 'cr']),
     default: 'lf',
     help: 'what ends a record: lf (also CR LF), or cr for files of old Macs',
+    commands: ['run', 'check'],
+  }),
+  delimiter: option({
+    flag: 'delimiter',
+    kind: delimiter,
+    default: 'auto',
+    help: 'what separates fields; auto: comma, semicolon, tab or pipe, whichever yields the column names',
+    commands: ['run', 'check'],
+  }),
+  nulls: option({
+    flag: 'null',
+    kind: words,
+    default: null,
+    help: 'words that mean NULL when they are all of a field, quoted or not (default: none; an empty field always does)',
+    commands: ['run', 'check'],
+  }),
+  encoding: option({
+    flag: 'encoding',
+    kind: oneOf(['auto', 'utf-8', 'latin1', 'windows-1252', 'utf-16le', 'utf-16be']),
+    default: 'auto',
+    help: 'encoding of the files; auto: UTF-8, or UTF-16 with its mark, and a file that looks like another one is refused',
+    commands: ['run', 'check'],
+  }),
+  unpackDir: option({
+    flag: 'unpack-dir',
+    kind: folder,
+    default: { text: "the system's folder for temporary files", value: () => tmpdir() },
+    help: 'where the content of .gz files lies while it is read; up to eight at a time, gone with the program',
+    commands: ['run', 'check'],
+  }),
+  unpackedBytesMax: option({
+    flag: 'unpacked-max',
+    kind: size(1, 2 ** 46),
+    default: '16GiB',
+    help: 'a .gz file that unpacks to more is refused',
     commands: ['run', 'check'],
   }),
   watch: option({

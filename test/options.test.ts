@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
@@ -179,6 +180,11 @@ describe('the command line', () => {
     assert.deepEqual(judged('check a 02 -- -b --json'), {
       json: false,
       newline: 'lf',
+      delimiter: null,
+      nulls: null,
+      encoding: 'auto',
+      unpackDir: tmpdir(),
+      unpackedBytesMax: 16 * 2 ** 30,
       rejectsShown: 20,
       paths: ['a', '02', '-b', '--json'],
     });

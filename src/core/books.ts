@@ -38,6 +38,8 @@ export interface KnownGeneration {
 export interface EndedFile {
   readonly info: GenerationInfo;
   readonly stamp: FileStamp;
+  /** Where its content ends, when that is not its size: the length of what it unpacks to. */
+  readonly reach?: number;
   readonly blankLines: number;
 }
 
@@ -45,7 +47,7 @@ export interface Books {
   /** All generations of this source that have one of these inodes or names. At most a few hundred queries a call. */
   find(files: readonly FileQuery[]): Promise<KnownGeneration[]>;
   /**
-   * Marks files done. Confirms each in the database itself: its committed slices cover [0, stamp.size) without a gap; a file that
+   * Marks files done. Confirms each in the database itself: its committed slices cover [0, reach or stamp.size) without a gap; a file that
    * is not covered is left as it is and is missing in the answer. The transaction is flushed even under asynchronous commit and
    * reads the lease, so that after it everything committed before is durable, and a zombie cannot tidy up.
    * Registers a file that has no row yet (an empty file). Also merges adjacent small slices.

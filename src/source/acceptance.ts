@@ -9,7 +9,7 @@ import { endsAgreeSync, rangeAgreesSync, withFileSync } from './content.ts';
 import type { Desk, Flight } from './desk.ts';
 import { closeIfUnused, renew, voidFlights, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
-import { countResult } from './file.ts';
+import { contentSize, countResult } from './file.ts';
 import { endFile } from './ledger.ts';
 import { lookAgain, noteStillness } from './looks.ts';
 import { makeTask } from './offer.ts';
@@ -156,7 +156,7 @@ function acceptedSlice(
   const { piece, result } = outcome;
   const left = desk.settings.rejectsMaxPerFile - file.rejected;
   countResult(file, result);
-  if (outcome.cut.final && piece.end === file.stamp.size) file.tailTaken = true;
+  if (outcome.cut.final && piece.end === contentSize(file)) file.tailTaken = true;
   return {
     file: file.info,
     start: piece.start,
@@ -253,6 +253,10 @@ function isUnchanged(desk: Desk, flight: Flight, byWorker: FileStamp | null): bo
       lookAgain(desk, file);
       return !flight.cut.void;
     case 'grown':
+      if (file.isPacked) {
+        lookAgain(desk, file);
+        return false;
+      }
       return takeGrowth(desk, flight, stamp);
     case 'rewritten':
     case 'shrunk':
@@ -267,8 +271,11 @@ function isUnchanged(desk: Desk, flight: Flight, byWorker: FileStamp | null): bo
 
 function stampNow(desk: Desk, flight: Flight): FileStamp | null {
   const { handle, file } = flight;
+  if (file.isPacked && file.place === 'nowhere') return file.stamp;
   const stats =
-    handle !== null && !handle.letGo ? fstatSync(handle.fd, { bigint: true }) : lstatQuietly(file.path);
+    handle !== null && !handle.letGo && !file.isPacked
+      ? fstatSync(handle.fd, { bigint: true })
+      : lstatQuietly(file.path);
   return stats === null ? null : stampOf(stats, desk.birthsKept);
 }
 

@@ -9,6 +9,7 @@ import { nameKey, printableName } from './names.ts';
 import type { Parsed, Reading } from './reading.ts';
 import { startReading } from './reading.ts';
 import type { Entry } from './scan.ts';
+import { isPackedName } from './unpack.ts';
 
 /** An open descriptor, shared with workers. Closed when it is let go and no task uses it any more. */
 export interface Handle {
@@ -22,6 +23,8 @@ export type Phase =
   | { readonly kind: 'asking' }
   /** Ranges may be cut. */
   | { readonly kind: 'reading' }
+  /** Compressed, and waiting to be unpacked or being so. */
+  | { readonly kind: 'unpacking'; readonly running: boolean }
   /** Grown or touched: what is committed is compared before reading goes on. `again`: it changed once more meanwhile. */
   | { readonly kind: 'comparing'; what: 'ends' | 'all'; again: boolean }
   /** All committed and still: the books are being asked to confirm it. */
@@ -57,6 +60,10 @@ export interface SourceFile {
   rejected: number;
   blankLines: number;
   handle: Handle | null;
+  /** Compressed, by its name: read from an unpacked copy without a name, which `handle` holds. */
+  isPacked: boolean;
+  /** Length of that copy; 0 until there was one. */
+  unpackedBytes: number;
   /** The books have a row of this generation, or will have one. */
   registered: boolean;
   /** Read in tasks of its own: its task killed a worker together with others. */
@@ -90,6 +97,8 @@ export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowM
     rejected: 0,
     blankLines: 0,
     handle: null,
+    isPacked: isPackedName(entry.nameBytes),
+    unpackedBytes: 0,
     registered: false,
     alone: false,
     identified: false,
@@ -98,6 +107,11 @@ export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowM
     queued: false,
     tailTaken: false,
   };
+}
+
+/** Length of what is read of a file: of its unpacked content when it is compressed. */
+export function contentSize(file: SourceFile): number {
+  return file.isPacked ? file.unpackedBytes : file.stamp.size;
 }
 
 /** A content of its own, with an id that nobody chose before. */
@@ -131,6 +145,7 @@ export function isSettled(phase: Phase): boolean {
   switch (phase.kind) {
     case 'asking':
     case 'reading':
+    case 'unpacking':
     case 'comparing':
     case 'finishing':
       return false;

@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { KnownGeneration, KnownSlice } from '../core/books.ts';
 import { compare } from './content.ts';
 import type { Desk } from './desk.ts';
-import { enter, wake } from './desk.ts';
+import { beginReading, enter } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { startGeneration } from './file.ts';
 import type { Content, Identity } from './identity.ts';
@@ -78,7 +78,8 @@ export class Inquiry {
 
   #decide(file: SourceFile, candidates: readonly KnownGeneration[], content: Content): void {
     if (file.phase.kind !== 'asking') return;
-    const identity = identify(file, candidates, content);
+    // A compressed file is compared when it is unpacked.
+    const identity = identify(file, candidates, file.isPacked ? 'same' : content);
     if (identity.kind === 'compare') void this.#compare(file, candidates, identity);
     else start(this.#desk, file, identity);
   }
@@ -152,8 +153,7 @@ function startNew(desk: Desk, file: SourceFile, identity: Extract<Identity, { ki
     );
   }
   desk.settings.events.found(file.info.name, file.stamp.size);
-  enter(desk, file, { kind: 'reading' });
-  wake(desk, file);
+  beginReading(desk, file);
 }
 
 /** Under the generation that the books know; the name and stamp are those of now. */
