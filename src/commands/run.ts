@@ -103,6 +103,8 @@ function openSource(options: RunOptions, meters: Meters, log: Logger): Promise<D
     ...(options.archiveDir !== null && { archiveDirectory: options.archiveDir }),
     dialect: { newline: options.newline },
     rejectsMaxPerFile: options.rejectsMaxPerFile,
+    rejectsMax: options.rejectsMax,
+    rejectsMaxShare: options.rejectsMaxShare,
     events: {
       notice: (text) => log.warn(text),
       found: (name, bytes) => log.debug({ bytes }, `found ${name}`),

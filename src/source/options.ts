@@ -42,6 +42,10 @@ export interface DirectoryOptions {
   readonly dialect?: Dialect;
   readonly rejectsMaxPerFile?: number;
   readonly sliceBytes?: number;
+  /** A file with more rejected records is parked; null: no limit. */
+  readonly rejectsMax?: number | null;
+  /** The same as a share of the file's records, 0 to 1. */
+  readonly rejectsMaxShare?: number | null;
   readonly events: DirectoryEvents;
   /** Monotonic milliseconds. */
   readonly now?: () => number;
@@ -77,6 +81,8 @@ function withDefaults(options: DirectoryOptions): Settings {
     dialect: options.dialect ?? { newline: 'lf' },
     rejectsMaxPerFile: options.rejectsMaxPerFile ?? 10_000,
     sliceBytes: options.sliceBytes ?? SLICE_BYTES,
+    rejectsMax: options.rejectsMax ?? null,
+    rejectsMaxShare: options.rejectsMaxShare ?? null,
     events: options.events,
     now: options.now ?? ((): number => performance.now()),
   };

@@ -45,7 +45,9 @@ function decide(one: Case): Identity {
       reason: null,
       ended: state === 'reading' ? null : { size, mtimeNs, ctimeNs },
       slices: [{ start: 0, end: known.end ?? 50, firstLine: 1, lines: 1, crc: 0, head: null }],
+      records: 0,
       rejected: 0,
+      resumed: false,
       order: known.order ?? 0,
     };
   });
