@@ -54,7 +54,7 @@ function valuesOf({ source, generations, code }: Chosen): unknown[] {
 export async function countByCode(client: pg.Client, chosen: Chosen): Promise<readonly CodeCount[]> {
   const sql = `SELECT r.generation, f.name, r.code, sum(r.records)::float8 AS records
     FROM millrace.rejects r JOIN millrace.files f USING (generation) WHERE ${MEANT}
-    GROUP BY r.generation, f.name, f.ordinal, r.code ORDER BY f.ordinal, r.code`;
+    GROUP BY r.generation, f.name, f.ordinal, r.code ORDER BY f.name, f.ordinal, r.code`;
   return (await client.query<CodeCount>(sql, valuesOf(chosen))).rows;
 }
 

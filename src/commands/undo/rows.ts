@@ -2,7 +2,6 @@
 // id through VACUUM FREEZE, VACUUM FULL and CLUSTER, and gives another one to a row that is changed. Runs under the exclusive fence.
 
 import type pg from 'pg';
-import type { GenerationId } from '../../core/slice.ts';
 import { MillraceError } from '../../errors.ts';
 import { quoteIdentifier, quoteTable } from '../../schema/ddl.ts';
 import { events } from '../../schema/events.ts';
@@ -180,7 +179,7 @@ async function leaveWhatOthersBrought(
 }
 
 async function readNeighbour(tools: UndoTools, file: BookedFile, neighbour: Neighbour): Promise<void> {
-  const slices = await bookedSlices(tools.client, neighbour.generation as GenerationId);
+  const slices = await bookedSlices(tools.client, neighbour.generation);
   const starts = new Set(neighbour.starts.map(Number));
   const meant = slices.filter(({ start }) => starts.has(start));
   try {
