@@ -168,6 +168,20 @@ describe('replay', () => {
       assert.match(reject?.sentence ?? '', /modest/);
     }));
 
+  test('finds the header in the file where the books of older versions have none, and leaves records without any', () =>
+    withRoad(async (road) => {
+      await refuseSome(road, 1);
+      await road.query('UPDATE millrace.slices SET header = NULL');
+      await rename(road.path('a-0.csv'), road.path('hidden'));
+      const without = await tell(road, 'rejects', 'replay', '--json');
+      assert.equal(without.code, 1);
+      assert.match(without.stderr, /header of a-0\.csv/);
+      assert.equal((JSON.parse(without.stdout) as { untried: number }).untried, Math.ceil(SOME / 13));
+      await rename(road.path('hidden'), road.path('a-0.csv'));
+      await ok(road, 'rejects', 'replay');
+      assert.deepEqual([await quarantined(road), await road.count()], [0, SOME]);
+    }));
+
   test('killed in its transaction leaves every record in quarantine, and does it all the next time', () =>
     withRoad(async (road) => {
       await refuseSome(road, 1);
@@ -370,6 +384,28 @@ describe('undo', () => {
       await assertBalance(road);
       await ok(road, 'undo', 'a.csv', '--yes');
       assert.equal(await road.count(), 0);
+    }));
+
+  test('leaves what it cannot tell from the rows of another file in its transaction, and says so', () =>
+    withRoad(async (road) => {
+      await writeFile(road.path('a.csv'), csv(events(0, 30)));
+      await sleep(20);
+      await writeFile(road.path('b.csv'), csv(events(20, 30)));
+      await road.once();
+      await road.query(`DELETE FROM events WHERE event_id IN ('${event(45).key}', '${event(21).key}')`);
+      await unlink(road.path('a.csv'));
+      const without = await tell(road, 'undo', 'b.csv', '--yes');
+      assert.equal(without.code, 5);
+      assert.match(without.stderr, /a\.csv was written in the same transactions as b\.csv/);
+      assert.equal(await road.count(), 48);
+      await writeFile(road.path('a.csv'), csv(events(0, 30)));
+      const undone = await tell(road, 'undo', 'b.csv', '--yes', '--json');
+      assert.deepEqual([undone.code, (JSON.parse(undone.stdout) as { removed: number }).removed], [1, 19]);
+      const rows = await road.query<{ key: string }>('SELECT event_id::text AS key FROM events');
+      const ofA = events(0, 30)
+        .map(({ key }) => key)
+        .filter((key) => key !== event(21).key);
+      assert.deepEqual(new Set(rows.map(({ key }) => key)), new Set(ofA));
     }));
 
   test('takes the replayed rows of the file too', () =>

@@ -195,6 +195,13 @@ const CASES: readonly Case[] = [
     expected: 'new, replaces null',
   },
   { what: 'refused, unchanged', file: RENAMED, known: [{ state: 'refused' }], expected: 'settled g' },
+  { what: 'undone, unchanged', file: RENAMED, known: [{ state: 'undone' }], expected: 'settled g' },
+  {
+    what: 'undone, delivered anew',
+    file: TOUCHED,
+    known: [{ state: 'undone' }],
+    expected: 'new, replaces g',
+  },
   { what: 'refused, mended', file: TOUCHED, known: [{ state: 'refused' }], expected: 'new, replaces g' },
   { what: 'parked, whatever it is now', file: GROWN, known: [{ state: 'parked' }], expected: 'settled g' },
   {

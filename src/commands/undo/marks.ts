@@ -44,7 +44,8 @@ export async function refuseWornIds(
   for (const { xid, here, now } of rows) {
     if (here === false)
       throw worn(name, `they were given by another server or database than this one (dump and restore)`);
-    const fault = here === null ? 'is not in the books of batches' : faultOfId(xid, now);
+    // Without a row of its own (pruned with another file) its age alone is judged.
+    const fault = faultOfId(xid, now);
     if (fault !== null) throw worn(name, `id ${xid} ${fault}`);
   }
 }
