@@ -7,8 +7,8 @@ import type { BookedFile } from './files.ts';
 import { filesNamed, theSource } from './files.ts';
 import type { SourceRow } from './open.ts';
 
-/** The loser of two contents under one key: replayed it would only be a duplicate, and be gone. Only on demand, by its code. */
-const NOT_BY_ITSELF = 'duplicate_conflict';
+/** The loser of two contents under one key: no reject but a duplicate. Shown and exported on demand, by its code; never replayed. */
+export const NOT_BY_ITSELF = 'duplicate_conflict';
 
 /** What the command line means. */
 export interface Chosen {

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { ReadAgain } from '../../core/again.ts';
 import { readAgain } from '../../core/again.ts';
-import { EXIT } from '../../errors.ts';
+import { EXIT, MillraceError } from '../../errors.ts';
 import type { ExitCode } from '../../errors.ts';
 import type { RejectsOptions } from '../../options.ts';
 import { quoteTable } from '../../schema/ddl.ts';
@@ -21,7 +21,7 @@ import { underFence } from '../books/exclusive.ts';
 import { headerOf } from '../books/files.ts';
 import type { BookedFile, KnownHeader } from '../books/files.ts';
 import type { OpenBooks } from '../books/open.ts';
-import { filesWithRejects, isWhole, pageOf } from '../books/quarantine.ts';
+import { NOT_BY_ITSELF, filesWithRejects, isWhole, pageOf } from '../books/quarantine.ts';
 import type { Chosen, StoredReject } from '../books/quarantine.ts';
 import type { CommandIo } from '../command.ts';
 import { programVersion } from '../version.ts';
@@ -53,6 +53,14 @@ export async function replayRejects(
   chosen: Chosen,
   io: CommandIo,
 ): Promise<ExitCode> {
+  if (chosen.code === NOT_BY_ITSELF)
+    throw new MillraceError(
+      'usage',
+      `--code: ${NOT_BY_ITSELF} cannot be replayed: the key is stored with other values`,
+      {
+        wayOut: 'rejects export writes them; the stored row would have to go first',
+      },
+    );
   await migrate(client, { program: programVersion() });
   await ensureTable(client, events, options.table);
   await client.query(makeStageSql(events));
