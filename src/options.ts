@@ -26,6 +26,9 @@ export const COMMAND_NAMES = [
   'generate',
   'check',
   'status',
+  'rejects',
+  'resume',
+  'undo',
   'reset',
   'prune',
   'migrate',
@@ -78,7 +81,20 @@ function defaultSlots({ workers, lanes }: Readonly<Record<string, unknown>>): nu
   return 2 * Number(workers) + 4 * Number(lanes);
 }
 
-const CONNECTING = ['run', 'status', 'reset', 'prune', 'migrate', 'database-url', 'database-stop'] as const;
+/** Commands that look into the books of a source. */
+const BOOKS = ['run', 'status', 'rejects', 'resume', 'undo', 'reset', 'prune'] as const;
+const CONNECTING = [...BOOKS, 'migrate', 'database-url', 'database-stop'] as const;
+
+/** Commands that take FILE arguments: at least so many, and what is called wrong without them. */
+export const FILES_MIN: Readonly<Partial<Record<CommandName, number>>> = {
+  check: 1,
+  rejects: 0,
+  resume: 1,
+  undo: 1,
+};
+
+/** What `rejects` does; the first word after it, when it is one of these. */
+export const REJECTS_ACTIONS = ['list', 'export', 'replay'] as const;
 
 export const OPTIONS = {
   inputDir: option({
@@ -86,7 +102,7 @@ export const OPTIONS = {
     kind: folder,
     default: 'data/input_data',
     help: 'the folder that is watched',
-    commands: ['run', 'status', 'reset', 'prune'],
+    commands: BOOKS,
   }),
   once: option({
     flag: 'once',
@@ -100,21 +116,21 @@ export const OPTIONS = {
     kind: flag,
     default: 'false',
     help: 'end standard output with one line of JSON; what is meant for people goes to standard error',
-    commands: ['run', 'generate', 'check', 'status'],
+    commands: ['run', 'generate', 'check', 'status', 'rejects', 'undo'],
   }),
   table: option({
     flag: 'table',
     kind: table,
     default: 'events',
     help: 'the table that rows go to; made when it is not there',
-    commands: ['run', 'status', 'reset', 'prune', 'migrate', 'roles'],
+    commands: [...BOOKS, 'migrate', 'roles'],
   }),
   source: option({
     flag: 'source',
     kind: label,
     default: null,
     help: 'name of this source in the books; one instance may write per source and table (default: the absolute path of --input)',
-    commands: ['run', 'status', 'reset', 'prune'],
+    commands: BOOKS,
   }),
   patterns: option({
     flag: 'pattern',
@@ -221,12 +237,26 @@ export const OPTIONS = {
     help: 'further rejected records of a file are counted, not stored one by one',
     commands: ['run'],
   }),
+  rejectsMax: option({
+    flag: 'rejects-max',
+    kind: wholeNumber(0, 1_000_000_000),
+    default: null,
+    help: 'a file with more rejected records is parked until a person decides: millrace resume, or undo (default: no limit)',
+    commands: ['run'],
+  }),
+  rejectsMaxShare: option({
+    flag: 'rejects-max-share',
+    kind: share,
+    default: null,
+    help: 'the same as a share of the records of the file, from 100 records on or at its end (default: no limit)',
+    commands: ['run'],
+  }),
   rejectsShown: option({
     flag: 'rejects-shown',
     kind: wholeNumber(0, 1_000_000),
     default: '20',
     help: 'rejected records shown at the end, with place and reason',
-    commands: ['run', 'check'],
+    commands: ['run', 'check', 'rejects'],
   }),
   dedupMemoryBytes: option({
     flag: 'dedup-memory',
@@ -410,7 +440,31 @@ export const OPTIONS = {
     kind: flag,
     default: 'false',
     help: 'do not ask',
-    commands: ['reset', 'prune'],
+    commands: ['undo', 'reset', 'prune'],
+    noEnvironment: true,
+  }),
+  rejectCode: option({
+    flag: 'code',
+    kind: label,
+    default: null,
+    help: 'only rejects with this code (default: all codes)',
+    commands: ['rejects'],
+    noEnvironment: true,
+  }),
+  exportDir: option({
+    flag: 'to',
+    kind: folder,
+    default: null,
+    help: 'rejects export: write one CSV file per file into this folder, which is made when it is not there (default: standard output)',
+    commands: ['rejects'],
+    noEnvironment: true,
+  }),
+  neutralizeFormulas: option({
+    flag: 'neutralize-formulas',
+    kind: flag,
+    default: 'false',
+    help: "rejects export: put a ' before fields that a spreadsheet would run as a formula; they are other values then",
+    commands: ['rejects'],
     noEnvironment: true,
   }),
   start: option({
@@ -432,15 +486,21 @@ type Takes<S, C extends CommandName> = S extends { readonly commands: readonly (
     : false
   : false;
 
-/** The judged options of one command; `check` also gets its files. */
+/** The judged options of one command; some also get their files. */
 export type OptionsOf<C extends CommandName> = {
   readonly [K in keyof Table as Takes<Table[K], C> extends true ? K : never]: ValueOf<Table[K]>;
-} & (C extends 'check' ? { readonly paths: readonly string[] } : unknown);
+} & (C extends 'check' | 'rejects' | 'resume' | 'undo' ? { readonly paths: readonly string[] } : unknown) &
+  (C extends 'rejects' ? { readonly action: RejectsAction } : unknown);
+
+export type RejectsAction = (typeof REJECTS_ACTIONS)[number];
 
 export type RunOptions = OptionsOf<'run'>;
 export type GenerateOptions = OptionsOf<'generate'>;
 export type CheckOptions = OptionsOf<'check'>;
 export type StatusOptions = OptionsOf<'status'>;
+export type RejectsOptions = OptionsOf<'rejects'>;
+export type ResumeOptions = OptionsOf<'resume'>;
+export type UndoOptions = OptionsOf<'undo'>;
 export type ResetOptions = OptionsOf<'reset'>;
 export type PruneOptions = OptionsOf<'prune'>;
 export type MigrateOptions = OptionsOf<'migrate'>;

@@ -143,6 +143,10 @@ function finishSlice(
     lines: range.line,
     crc: beyond === null ? own : crcOfFile(window.file, readTo(window), end, own),
     head: headOf(window, start, end),
+    header:
+      start === 0 && end > 0
+        ? new Uint8Array(rawBytes(window).subarray(0, rawLength(window, header.end)))
+        : null,
     records: rows + range.rejects.count,
     rows,
     rejected: range.rejects.count,
@@ -235,6 +239,7 @@ function nothing(
     lines: 0,
     crc: 0,
     head: null,
+    header: null,
     records: 0,
     rows: 0,
     rejected: 0,

@@ -105,6 +105,8 @@ function openSource(options: RunOptions, meters: Meters, log: Logger): Promise<D
     dialect: dialectOf(options),
     unpacking: { folder: options.unpackDir, bytesMax: options.unpackedBytesMax },
     rejectsMaxPerFile: options.rejectsMaxPerFile,
+    rejectsMax: options.rejectsMax,
+    rejectsMaxShare: options.rejectsMaxShare,
     events: {
       notice: (text) => log.warn(text),
       found: (name, bytes) => log.debug({ bytes }, `found ${name}`),

@@ -19,7 +19,8 @@ export interface KnownSlice {
   readonly head: { readonly length: number; readonly hash: Uint8Array } | null;
 }
 
-export type FileState = 'reading' | 'done' | 'refused' | 'parked';
+/** `undone`: its rows and books were taken away on purpose; this content is not read again. */
+export type FileState = 'reading' | 'done' | 'refused' | 'parked' | 'undone';
 
 /** What the books say of one generation. */
 export interface KnownGeneration {
@@ -30,7 +31,10 @@ export interface KnownGeneration {
   readonly ended: { readonly size: number; readonly mtimeNs: bigint; readonly ctimeNs: bigint } | null;
   /** Committed ranges, by start; not necessarily contiguous. */
   readonly slices: readonly KnownSlice[];
+  readonly records: number;
   readonly rejected: number;
+  /** A person decided to read on after it was parked: no error budget stops it again. */
+  readonly resumed: boolean;
   /** Larger = written down later; the newest of several candidates is the current one. */
   readonly order: number;
 }

@@ -90,6 +90,8 @@ export type ParsedSlice =
       readonly crc: number;
       /** Only when start < HEAD_BYTES_MAX and something was read: the head up to min(HEAD_BYTES_MAX, end). */
       readonly head: Head | null;
+      /** Only of the slice that begins the file: its bytes up to the end of the header. */
+      readonly header: Uint8Array | null;
       /** Records that begin in the range: rows + rejected. */
       readonly records: number;
       readonly rows: number;
@@ -148,6 +150,8 @@ export interface AcceptedSlice {
   readonly lines: number;
   readonly crc: number;
   readonly head: Head | null;
+  /** Of the slice that begins the file: its bytes up to the end of the header. */
+  readonly header: Uint8Array | null;
   readonly records: number;
   readonly rejected: number;
   readonly rejects: readonly Reject[];
@@ -169,4 +173,6 @@ export interface CommittedSlice {
   readonly inserted: number;
   readonly duplicates: number;
   readonly rejected: number;
+  /** How many of `rejected` the database refused. */
+  readonly refused: number;
 }

@@ -70,7 +70,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
   check: {
     sentence: 'Read CSV files just as run would, without a database, and list what would be rejected.',
     more: 'Each rejected record is printed as file:line:column: code: sentence, with - for the column when the whole record is at fault. With --json, up to 10,000 of them are listed.',
-    positional: 'FILE',
+    positional: 'FILE...',
     examples: [
       ['millrace check orders.csv', 'counts, and the first rejects with their places'],
       ['millrace check --json data/input_data/*.csv', 'the same for a program'],
@@ -91,6 +91,39 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
       ['millrace status --json | jq .total', 'the sums for a program'],
     ],
     exits: [DONE, USAGE, STOPPED, LEFT_OFF],
+  },
+  rejects: {
+    sentence: 'Show the quarantine: the records that were refused, with place and reason.',
+    more: `ACTION is list (the default), export or replay. export writes the records as they stood in the file, under its header, to be mended and delivered again. replay reads them again by the rules of today, exactly once: a record whose row is stored then leaves the quarantine in the same transaction. FILE is the name of a file as the books have it; without one, all files count. ${DATABASE}`,
+    positional: '[ACTION] [FILE...]',
+    examples: [
+      ['millrace rejects', 'counts by file and code, and the last ones'],
+      ['millrace rejects export --to mended orders.csv', 'write mended/orders.csv to edit'],
+      ['millrace rejects replay --code refused_by_database', 'try again after a constraint was dropped'],
+    ],
+    exits: [
+      DONE,
+      ['1', 'replay: some records were refused again; export: some are not kept whole'],
+      USAGE,
+      STOPPED,
+    ],
+  },
+  resume: {
+    sentence: 'Read on in a file that was parked, or read one again that was undone.',
+    more: `The error budget does not stop it again. An instance that is running goes on with it by itself. ${DATABASE}`,
+    positional: 'FILE...',
+    examples: [['millrace resume orders.csv', 'read on where it was parked']],
+    exits: [DONE, ['1', 'there is no such parked file'], USAGE, STOPPED],
+  },
+  undo: {
+    sentence: 'Remove exactly the rows that a file inserted, and its books.',
+    more: `The file must still be there, since its keys are read from it again. A row that somebody changed since is left and reported; an event that another file brought too goes all the same when this one was first. The file is not read again, until resume says so or it gets another content. Says what it will remove and asks. ${DATABASE}`,
+    positional: 'FILE...',
+    examples: [
+      ['millrace undo orders.csv', 'after asking'],
+      ['millrace undo --yes archive/orders.csv', 'a file that was archived'],
+    ],
+    exits: [DONE, ['1', 'done, but some rows were left'], USAGE, STOPPED],
   },
   reset: {
     sentence: 'Remove stored events, the books of a source, or both (when neither is named).',
@@ -196,7 +229,7 @@ function valuesText(name: CommandName): readonly string[] {
 
 function formOf(name: CommandName): string {
   const { positional } = COMMANDS[name];
-  return positional === undefined ? name : `${name} ${positional}...`;
+  return positional === undefined ? name : `${name} ${positional}`;
 }
 
 /** A left column wider than this gets a line of its own. */

@@ -5,6 +5,7 @@ import { fstatSync } from 'node:fs';
 
 import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
 import type { AcceptedSlice, FileStamp, ParsedSlice } from '../core/slice.ts';
+import { overBudget } from './budget.ts';
 import { endsAgreeSync, rangeAgreesSync, withFileSync } from './content.ts';
 import type { Desk, Flight } from './desk.ts';
 import { closeIfUnused, renew, voidFlights, wake } from './desk.ts';
@@ -14,7 +15,7 @@ import { endFile } from './ledger.ts';
 import { lookAgain, noteStillness } from './looks.ts';
 import { makeTask } from './offer.ts';
 import type { Outcome, Parsed } from './reading.ts';
-import { arrive, extent, isJoinable } from './reading.ts';
+import { arrive, extent, giveBack, isJoinable } from './reading.ts';
 import { placeRejects } from './rejects.ts';
 import { rereader } from './reread.ts';
 import { lstatQuietly } from './scan.ts';
@@ -96,6 +97,7 @@ function settleOutcome(desk: Desk, file: SourceFile, outcome: Outcome): Verdict[
   const { task, flight, chunk } = landed;
   switch (outcome.kind) {
     case 'accepted': {
+      if (stopsForBudget(desk, flight, outcome)) return [{ kind: 'dropped', task }];
       const slice = acceptedSlice(desk, flight, outcome);
       return [{ kind: 'accepted', task, chunk: { slices: [slice], rows: chunk.rows } }];
     }
@@ -118,6 +120,7 @@ function acceptMany(desk: Desk, task: SourceTask, flights: readonly Flight[], ch
     if (parsed === null) spoiled ||= result?.kind === 'parsed' && result.rows > 0;
     else good.push({ flight, parsed, index });
   }
+  for (const { flight, parsed } of good) if (exceedsBudget(desk, flight, parsed)) spoiled ||= parsed.rows > 0;
   // A look at one file may void another one's flight (the same file under two names).
   const alive = good.filter(({ flight }) => !flight.cut.void);
   spoiled ||= alive.length < good.length;
@@ -136,6 +139,30 @@ function acceptMany(desk: Desk, task: SourceTask, flights: readonly Flight[], ch
   }
   if (slices.length === 0) return [{ kind: 'dropped', task }];
   return [{ kind: 'accepted', task, chunk: renumber(chunk, slices, places) }];
+}
+
+/** The slice with which a file passes its error budget is not taken: nothing of it is written, and it stays a gap. */
+function stopsForBudget(
+  desk: Desk,
+  flight: Flight,
+  { cut, piece, result }: Extract<Outcome, { kind: 'accepted' }>,
+): boolean {
+  const { file } = flight;
+  // Parked by a slice before it, in this very answer.
+  if (file.phase.kind !== 'parked') {
+    const reason = overBudget(desk.settings, file, result, cut.final && piece.end === file.stamp.size);
+    if (reason === null) return false;
+    endFile(desk, file, 'parked', reason);
+  }
+  giveBack(file.reading, piece.start);
+  return true;
+}
+
+/** The same for one of many small files: its cuts are exact, so it can be judged before it is joined. */
+function exceedsBudget(desk: Desk, { file, cut }: Flight, parsed: Parsed): boolean {
+  const reason = overBudget(desk.settings, file, parsed, cut.final && parsed.end === file.stamp.size);
+  if (reason !== null) endFile(desk, file, 'parked', reason);
+  return reason !== null;
 }
 
 /** `rows.slices` counts the slices that were asked for; those without rows may be missing now. */
@@ -165,6 +192,7 @@ function acceptedSlice(
     lines: piece.lines,
     crc: piece.crc,
     head: piece.head,
+    header: piece.start === 0 ? result.header : null,
     records: result.records,
     rejected: result.rejected,
     rejects: placeRejects(result.rejects, piece.firstLine, left),

@@ -12,6 +12,7 @@ import type { CommittedSlice, GenerationId } from '../core/slice.ts';
 import { acceptTask, dropHandles, failTask } from './acceptance.ts';
 import { deletingKey, finishDeleting } from './after.ts';
 import { FINISH_MAX, attend, finish } from './closing.ts';
+import { countRefused } from './budget.ts';
 import { codeOf } from './content.ts';
 import type { Desk } from './desk.ts';
 import { enter, forget, inBackground, letGo, noticeOnce, voidFlights, wake } from './desk.ts';
@@ -118,6 +119,7 @@ class Directory implements DirectorySource {
     for (const slice of slices) {
       const file = desk.byGeneration.get(slice.generation);
       if (file === undefined || !commit(file.reading, slice.start)) continue;
+      countRefused(desk, file, slice.refused);
       if (isCommitted(file.reading, contentSize(file)) && file.place === 'folder') letGo(desk, file);
       // The watcher holds back a second change within 50 ms: look at once at a file that grows.
       if (file.stillness.grew && file.phase.kind === 'reading') lookAgain(desk, file);
@@ -141,6 +143,7 @@ class Directory implements DirectorySource {
       const file = this.#desk.byGeneration.get(slice.file.id);
       if (file === undefined) continue;
       giveBack(file.reading, slice.start);
+      file.records -= slice.records;
       file.rejected -= slice.rejected;
       wake(this.#desk, file);
     }

@@ -56,8 +56,11 @@ export interface SourceFile {
   seenMs: number;
   phase: Phase;
   reading: Reading;
-  /** Refused or rejected records known to be in the books or on their way. */
+  /** Records accepted, and those of them that were rejected: known to be in the books or on their way. */
+  records: number;
   rejected: number;
+  /** A person decided to read on after it was parked: no error budget stops it again. */
+  resumed: boolean;
   blankLines: number;
   handle: Handle | null;
   /** Compressed, by its name: read from an unpacked copy without a name, which `handle` holds. */
@@ -94,7 +97,9 @@ export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowM
     seenMs: nowMs,
     phase: { kind: 'asking' },
     reading: startReading([]),
+    records: 0,
     rejected: 0,
+    resumed: false,
     blankLines: 0,
     handle: null,
     isPacked: isPackedName(entry.nameBytes),
@@ -125,7 +130,9 @@ function newInfo(nameBytes: Buffer, stamp: FileStamp, replaces: GenerationId | n
 export function startGeneration(file: SourceFile, replaces: GenerationId | null): void {
   file.info = newInfo(file.nameBytes, file.stamp, replaces);
   file.reading = startReading([]);
+  file.records = 0;
   file.rejected = 0;
+  file.resumed = false;
   file.blankLines = 0;
   file.registered = false;
   file.tailTaken = false;
@@ -134,6 +141,7 @@ export function startGeneration(file: SourceFile, replaces: GenerationId | null)
 
 /** Counts what an accepted slice brought. */
 export function countResult(file: SourceFile, result: Parsed): void {
+  file.records += result.records;
   file.rejected += result.rejected;
   file.blankLines += result.blankLines;
   file.faults = 0;

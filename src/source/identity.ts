@@ -54,6 +54,7 @@ function identifyKnown(
     case 'parked':
       return { kind: 'settled', known };
     case 'refused':
+    case 'undone':
       return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
     case 'done':
       if (unchanged(file, known, 'ctime') && !moved) return { kind: 'settled', known };
@@ -74,7 +75,7 @@ function identifyKnown(
 /** Device numbers change with reboots and containers; the same inode, birth time and path there is believed when all content agrees. */
 function identifyOnOtherDevice(file: FoundFile, known: KnownGeneration, content: Content): Identity {
   if (known.state === 'parked') return { kind: 'settled', known };
-  if (known.state === 'refused') {
+  if (known.state === 'refused' || known.state === 'undone') {
     return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
   }
   // To the nanosecond the same three times, inode, size and path: no doubt that would be worth reading it all.

@@ -163,7 +163,9 @@ function adoptKnown(desk: Desk, file: SourceFile, known: KnownGeneration): void 
   desk.byGeneration.set(file.info.id, file);
   desk.byInode.set(inodeKey(file.stamp), file);
   file.reading = startReading(known.slices.map(pieceOf));
+  file.records = known.records;
   file.rejected = known.rejected;
+  file.resumed = known.resumed;
   file.registered = true;
   // Only an end that was confirmed can have been taken as final.
   file.tailTaken = known.state === 'done';
@@ -176,6 +178,11 @@ function startSettled(desk: Desk, file: SourceFile, known: KnownGeneration): voi
       enter(desk, file, { kind: known.state });
       desk.counts.refused += 1;
       desk.settings.events.refused(file.info.name, known.reason ?? known.state);
+      break;
+    case 'undone':
+      // Left alone like a refused one, until it is another content; but nothing is wrong with it.
+      enter(desk, file, { kind: 'refused' });
+      desk.counts.refused += 1;
       break;
     case 'done':
       // With archive or delete the books confirm it once more before the file is touched.

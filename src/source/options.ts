@@ -48,6 +48,10 @@ export interface DirectoryOptions {
   readonly sliceBytes?: number;
   /** For compressed files. */
   readonly unpacking?: UnpackRule;
+  /** A file with more rejected records is parked; null: no limit. */
+  readonly rejectsMax?: number | null;
+  /** The same as a share of the file's records, 0 to 1. */
+  readonly rejectsMaxShare?: number | null;
   readonly events: DirectoryEvents;
   /** Monotonic milliseconds. */
   readonly now?: () => number;
@@ -84,6 +88,8 @@ function withDefaults(options: DirectoryOptions): Settings {
     rejectsMaxPerFile: options.rejectsMaxPerFile ?? 10_000,
     sliceBytes: options.sliceBytes ?? SLICE_BYTES,
     unpacking: options.unpacking ?? { folder: tmpdir(), bytesMax: UNPACKED_BYTES_MAX },
+    rejectsMax: options.rejectsMax ?? null,
+    rejectsMaxShare: options.rejectsMaxShare ?? null,
     events: options.events,
     now: options.now ?? ((): number => performance.now()),
   };

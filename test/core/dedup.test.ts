@@ -38,7 +38,8 @@ function chunkOf(
 
 function books(file: string, inserted: number, duplicates: number): CommittedSlice {
   const generation = file as GenerationId;
-  return { generation, start: 0, end: 1, records: inserted + duplicates, inserted, duplicates, rejected: 0 };
+  const counts = { records: inserted + duplicates, inserted, duplicates, rejected: 0, refused: 0 };
+  return { generation, start: 0, end: 1, ...counts };
 }
 
 const verdictsOf = (chunk: JudgedChunk): number[] =>

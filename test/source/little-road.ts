@@ -34,6 +34,7 @@ interface Row {
   records: number;
   rejected: number;
   order: number;
+  resumed: boolean;
 }
 
 export class MemoryBooks implements Books {
@@ -60,6 +61,7 @@ export class MemoryBooks implements Books {
         inserted,
         duplicates: 0,
         rejected: slice.rejected,
+        refused: 0,
       };
     });
   }
@@ -129,6 +131,7 @@ export class MemoryBooks implements Books {
       records: 0,
       rejected: 0,
       order,
+      resumed: false,
     };
     this.rows.set(info.id, row);
     return row;

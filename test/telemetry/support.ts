@@ -31,6 +31,7 @@ export function settledChunk(...parts: readonly SettledPart[]): [JudgedChunk, Co
       inserted,
       duplicates,
       rejected,
+      refused: 0,
     }),
   );
   return [{ slices } as unknown as JudgedChunk, committed];

@@ -147,7 +147,12 @@ function tallySlices({ chunk, ways }: RoutedChunk, keys: InsertedKeys): Committe
   return chunk.slices.map((slice, index) => {
     const [all = 0, stored = 0, bad = 0] = [total[index], inserted[index], refused[index]];
     const { start, end, records } = slice;
-    const counts = { inserted: stored, duplicates: all - stored - bad, rejected: slice.rejected + bad };
+    const counts = {
+      inserted: stored,
+      duplicates: all - stored - bad,
+      rejected: slice.rejected + bad,
+      refused: bad,
+    };
     return { generation: slice.file.id, start, end, records, ...counts };
   });
 }
