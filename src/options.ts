@@ -1,9 +1,10 @@
 // The one option table: flag, environment name, default, unit, help, and the commands that take it. Types, help texts and the
 // README's table all come from here. Reading argv and the environment is done in options/read.ts, help in options/help.ts.
 
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import {
   countRange,
+  delimiter,
   duration,
   flag,
   folder,
@@ -16,6 +17,7 @@ import {
   size,
   table,
   wholeNumber,
+  words,
 } from './options/kinds.ts';
 import type { Kind } from './options/kinds.ts';
 
@@ -28,6 +30,9 @@ export const COMMAND_NAMES = [
   'why',
   'diff',
   'selftest',
+  'rejects',
+  'resume',
+  'undo',
   'reset',
   'prune',
   'migrate',
@@ -37,27 +42,6 @@ export const COMMAND_NAMES = [
 ] as const;
 
 export type CommandName = (typeof COMMAND_NAMES)[number];
-
-/** What a command takes besides options: at least and at most so many, shown as `name`. */
-export const POSITIONALS = {
-  check: { name: 'FILE', min: 1, max: Infinity, example: 'millrace check orders.csv' },
-  verify: { name: 'FILE', min: 0, max: Infinity, example: 'millrace verify data/input_data/orders.csv' },
-  why: { name: 'EVENT_ID', min: 1, max: 1, example: 'millrace why 3f0c1a52-7f0e-4a5e-9f7b-0d5c2b1a9e77' },
-  diff: { name: 'FILE', min: 1, max: 1, example: 'millrace diff data/input_data/orders.csv' },
-} as const satisfies Partial<Record<CommandName, Positional>>;
-
-export interface Positional {
-  readonly name: string;
-  readonly min: number;
-  readonly max: number;
-  readonly example: string;
-}
-
-/** What `command` takes besides options; null: nothing. */
-export function positionalOf(command: CommandName): Positional | null {
-  const all: Partial<Record<CommandName, Positional>> = POSITIONALS;
-  return all[command] ?? null;
-}
 
 /** A default that depends on the machine or on other options; `text` says it in the help. */
 export interface Derived<T> {
@@ -101,19 +85,34 @@ function defaultSlots({ workers, lanes }: Readonly<Record<string, unknown>>): nu
   return 2 * Number(workers) + 4 * Number(lanes);
 }
 
-const CONNECTING = [
+/** Commands that look into the books of a source. */
+const BOOKS = [
   'run',
   'status',
   'verify',
   'why',
   'diff',
-  'selftest',
+  'rejects',
+  'resume',
+  'undo',
   'reset',
   'prune',
-  'migrate',
-  'database-url',
-  'database-stop',
 ] as const;
+const CONNECTING = [...BOOKS, 'selftest', 'migrate', 'database-url', 'database-stop'] as const;
+
+/** Commands that take FILE arguments: at least so many, and what is called wrong without them. */
+export const FILES_MIN: Readonly<Partial<Record<CommandName, number>>> = {
+  check: 1,
+  verify: 0,
+  why: 1,
+  diff: 1,
+  rejects: 0,
+  resume: 1,
+  undo: 1,
+};
+
+/** What `rejects` does; the first word after it, when it is one of these. */
+export const REJECTS_ACTIONS = ['list', 'export', 'replay'] as const;
 
 export const OPTIONS = {
   inputDir: option({
@@ -121,7 +120,7 @@ export const OPTIONS = {
     kind: folder,
     default: 'data/input_data',
     help: 'the folder that is watched',
-    commands: ['run', 'status', 'verify', 'why', 'diff', 'reset', 'prune'],
+    commands: BOOKS,
   }),
   once: option({
     flag: 'once',
@@ -135,26 +134,26 @@ export const OPTIONS = {
     kind: flag,
     default: 'false',
     help: 'end standard output with one line of JSON; what is meant for people goes to standard error',
-    commands: ['run', 'generate', 'check', 'status', 'verify', 'why', 'diff', 'selftest'],
+    commands: ['run', 'generate', 'check', 'status', 'rejects', 'undo', 'verify', 'why', 'diff', 'selftest'],
   }),
   table: option({
     flag: 'table',
     kind: table,
     default: 'events',
     help: 'the table that rows go to; made when it is not there',
-    commands: ['run', 'status', 'verify', 'why', 'diff', 'reset', 'prune', 'migrate', 'roles'],
+    commands: [...BOOKS, 'migrate', 'roles'],
   }),
   source: option({
     flag: 'source',
     kind: label,
     default: null,
     help: 'name of this source in the books; one instance may write per source and table (default: the absolute path of --input)',
-    commands: ['run', 'status', 'verify', 'why', 'diff', 'reset', 'prune'],
+    commands: BOOKS,
   }),
   patterns: option({
     flag: 'pattern',
     kind: patterns,
-    default: '*.csv',
+    default: '*.csv,*.csv.gz',
     help: 'which file names are taken; several between commas',
     commands: ['run'],
   }),
@@ -170,6 +169,41 @@ export const OPTIONS = {
     kind: oneOf(['lf', 'cr']),
     default: 'lf',
     help: 'what ends a record: lf (also CR LF), or cr for files of old Macs',
+    commands: ['run', 'check', 'verify', 'why', 'diff'],
+  }),
+  delimiter: option({
+    flag: 'delimiter',
+    kind: delimiter,
+    default: 'auto',
+    help: 'what separates fields; auto: comma, semicolon, tab or pipe, whichever yields the column names',
+    commands: ['run', 'check', 'verify', 'why', 'diff'],
+  }),
+  nulls: option({
+    flag: 'null',
+    kind: words,
+    default: null,
+    help: 'words that mean NULL when they are all of a field, quoted or not (default: none; an empty field always does)',
+    commands: ['run', 'check', 'verify', 'why', 'diff'],
+  }),
+  encoding: option({
+    flag: 'encoding',
+    kind: oneOf(['auto', 'utf-8', 'latin1', 'windows-1252', 'utf-16le', 'utf-16be']),
+    default: 'auto',
+    help: 'encoding of the files; auto: UTF-8, or UTF-16 with its mark, and a file that looks like another one is refused',
+    commands: ['run', 'check', 'verify', 'why', 'diff'],
+  }),
+  unpackDir: option({
+    flag: 'unpack-dir',
+    kind: folder,
+    default: { text: "the system's folder for temporary files", value: () => tmpdir() },
+    help: 'where the content of .gz files lies while it is read; up to eight at a time, gone with the program',
+    commands: ['run', 'check', 'verify', 'why', 'diff'],
+  }),
+  unpackedBytesMax: option({
+    flag: 'unpacked-max',
+    kind: size(1, 2 ** 46),
+    default: '16GiB',
+    help: 'a .gz file that unpacks to more is refused',
     commands: ['run', 'check', 'verify', 'why', 'diff'],
   }),
   watch: option({
@@ -221,12 +255,26 @@ export const OPTIONS = {
     help: 'further rejected records of a file are counted, not stored one by one',
     commands: ['run'],
   }),
+  rejectsMax: option({
+    flag: 'rejects-max',
+    kind: wholeNumber(0, 1_000_000_000),
+    default: null,
+    help: 'a file with more rejected records is parked until a person decides: millrace resume, or undo (default: no limit)',
+    commands: ['run'],
+  }),
+  rejectsMaxShare: option({
+    flag: 'rejects-max-share',
+    kind: share,
+    default: null,
+    help: 'the same as a share of the records of the file, from 100 records on or at its end (default: no limit)',
+    commands: ['run'],
+  }),
   rejectsShown: option({
     flag: 'rejects-shown',
     kind: wholeNumber(0, 1_000_000),
     default: '20',
     help: 'rejected records shown at the end, with place and reason',
-    commands: ['run', 'check'],
+    commands: ['run', 'check', 'rejects'],
   }),
   dedupMemoryBytes: option({
     flag: 'dedup-memory',
@@ -424,7 +472,31 @@ export const OPTIONS = {
     kind: flag,
     default: 'false',
     help: 'do not ask',
-    commands: ['reset', 'prune'],
+    commands: ['undo', 'reset', 'prune'],
+    noEnvironment: true,
+  }),
+  rejectCode: option({
+    flag: 'code',
+    kind: label,
+    default: null,
+    help: 'only rejects with this code (default: all codes)',
+    commands: ['rejects'],
+    noEnvironment: true,
+  }),
+  exportDir: option({
+    flag: 'to',
+    kind: folder,
+    default: null,
+    help: 'rejects export: write one CSV file per file into this folder, which is made when it is not there (default: standard output)',
+    commands: ['rejects'],
+    noEnvironment: true,
+  }),
+  neutralizeFormulas: option({
+    flag: 'neutralize-formulas',
+    kind: flag,
+    default: 'false',
+    help: "rejects export: put a ' before fields that a spreadsheet would run as a formula; they are other values then",
+    commands: ['rejects'],
     noEnvironment: true,
   }),
   start: option({
@@ -446,10 +518,15 @@ type Takes<S, C extends CommandName> = S extends { readonly commands: readonly (
     : false
   : false;
 
-/** The judged options of one command, and as `paths` what it takes besides. */
+/** The judged options of one command; some also get their files. */
 export type OptionsOf<C extends CommandName> = {
   readonly [K in keyof Table as Takes<Table[K], C> extends true ? K : never]: ValueOf<Table[K]>;
-} & (C extends keyof typeof POSITIONALS ? { readonly paths: readonly string[] } : unknown);
+} & (C extends 'check' | 'verify' | 'why' | 'diff' | 'rejects' | 'resume' | 'undo'
+  ? { readonly paths: readonly string[] }
+  : unknown) &
+  (C extends 'rejects' ? { readonly action: RejectsAction } : unknown);
+
+export type RejectsAction = (typeof REJECTS_ACTIONS)[number];
 
 export type RunOptions = OptionsOf<'run'>;
 export type GenerateOptions = OptionsOf<'generate'>;
@@ -457,8 +534,11 @@ export type CheckOptions = OptionsOf<'check'>;
 export type StatusOptions = OptionsOf<'status'>;
 export type VerifyOptions = OptionsOf<'verify'>;
 export type WhyOptions = OptionsOf<'why'>;
-export type SelftestOptions = OptionsOf<'selftest'>;
 export type DiffOptions = OptionsOf<'diff'>;
+export type SelftestOptions = OptionsOf<'selftest'>;
+export type RejectsOptions = OptionsOf<'rejects'>;
+export type ResumeOptions = OptionsOf<'resume'>;
+export type UndoOptions = OptionsOf<'undo'>;
 export type ResetOptions = OptionsOf<'reset'>;
 export type PruneOptions = OptionsOf<'prune'>;
 export type MigrateOptions = OptionsOf<'migrate'>;

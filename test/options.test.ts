@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { MillraceError } from '../src/errors.ts';
-import { COMMAND_NAMES, OPTIONS, environmentName, optionsOf, positionalOf } from '../src/options.ts';
-import type { GenerateOptions, ResetOptions, RunOptions } from '../src/options.ts';
+import { COMMAND_NAMES, FILES_MIN, OPTIONS, environmentName, optionsOf } from '../src/options.ts';
+import type { GenerateOptions, OptionsOf, ResetOptions, RunOptions } from '../src/options.ts';
 import { commandHelp, optionsAsMarkdown, programHelp } from '../src/options/help.ts';
 import { duration, size } from '../src/options/kinds.ts';
 import { readCommandLine } from '../src/options/read.ts';
@@ -43,8 +44,7 @@ function complaint(line: string, env: Environment = {}): string {
 
 describe('values', () => {
   test('every command has a good default for every option', () => {
-    for (const name of COMMAND_NAMES)
-      judged(positionalOf(name) === null ? name : `${name} ${positionalOf(name)?.name}`);
+    for (const name of COMMAND_NAMES) judged((FILES_MIN[name] ?? 0) > 0 ? `${name} a.csv` : name);
     const values = run('run');
     assert.equal(values.inputDir, resolve('data/input_data'));
     assert.deepEqual(values.table, { schema: 'public', name: 'events' });
@@ -52,6 +52,19 @@ describe('values', () => {
     assert.equal(values.settleGrowingMs, 600_000);
     assert.equal(values.archiveDir, null);
     assert.ok(values.workers >= 1);
+  });
+
+  test('what rejects does is its first word, and options of the export belong to it alone', () => {
+    const said = (words: string): unknown => {
+      const { action, paths } = judged(words) as OptionsOf<'rejects'>;
+      return [action, paths];
+    };
+    assert.deepEqual(said('rejects'), ['list', []]);
+    assert.deepEqual(said('rejects a.csv b.csv'), ['list', ['a.csv', 'b.csv']]);
+    assert.deepEqual(said('rejects replay a.csv'), ['replay', ['a.csv']]);
+    assert.deepEqual(said('rejects export --to out --neutralize-formulas'), ['export', []]);
+    assert.throws(() => judged('rejects replay --to out'), /--to: means nothing with rejects replay/);
+    assert.throws(() => judged('resume'), /resume: needs at least one FILE/);
   });
 
   test('each kind of value is read as it is written', () => {
@@ -180,6 +193,11 @@ describe('the command line', () => {
     assert.deepEqual(judged('check a 02 -- -b --json'), {
       json: false,
       newline: 'lf',
+      delimiter: null,
+      nulls: null,
+      encoding: 'auto',
+      unpackDir: tmpdir(),
+      unpackedBytesMax: 16 * 2 ** 30,
       rejectsShown: 20,
       paths: ['a', '02', '-b', '--json'],
     });

@@ -3,9 +3,11 @@
 
 import { hash as digest } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import type { Header, HeaderResult } from '../src/core/header.ts';
+import type { Encoding } from '../src/core/encoding.ts';
+import { unitBytes } from '../src/core/encoding.ts';
+import type { Header } from '../src/core/header.ts';
 import type { Path, Range, RangeStop } from '../src/core/range.ts';
-import { createRange, finishEndless, parseRecords } from '../src/core/range.ts';
+import { createRange, parseRecords } from '../src/core/range.ts';
 import { CR, LF } from '../src/core/record.ts';
 import { finishRejects } from '../src/core/reject-list.ts';
 import type { RowBuffer } from '../src/core/row-buffer.ts';
@@ -17,15 +19,23 @@ import type { TableDefinition } from '../src/schema/table.ts';
 import type { SliceFile, Window } from './slice-file.ts';
 import {
   closeSliceFile,
+  decodeWindow,
+  endsWithin,
   extendWindow,
   openSliceFile,
   openWindow,
+  rawBytes,
+  rawLength,
   reachesLimit,
   readExactly,
+  readTo,
   stampSliceFile,
   Unreadable,
 } from './slice-file.ts';
-import { firstHeader, laterHeader } from './slice-header.ts';
+import type { Beginning } from './slice-header.ts';
+import { firstHeader, firstWindow, laterHeader } from './slice-header.ts';
+import { crcOfFile, passEndless } from './slice-endless.ts';
+import { placeBack } from './slice-places.ts';
 
 /** How far a worker reads on for a record that is cut off: first this much, then twice as much each time. */
 const READ_ON_BYTES_FIRST = 64 * 1024;
@@ -65,13 +75,18 @@ export function parseSlice(context: ParseContext, index: number): Looked {
 }
 
 function parseOpenSlice(context: ParseContext, slice: SliceTask, file: SliceFile): Looked {
-  const newline = context.task.dialect.newline === 'cr' ? CR : LF;
+  const { table, task } = context;
+  const { dialect } = task;
+  const newline = dialect.newline === 'cr' ? CR : LF;
   const isExact = slice.exact || slice.start === 0;
   const end = Math.min(slice.end, slice.limit);
-  const found = slice.start === 0 ? null : laterHeader(context.table, slice, file, newline);
+  const found = slice.start === 0 ? null : laterHeader(table, slice, file, dialect);
   if (found !== null && found.kind !== 'header') return withoutHeader(slice, found);
-  const window = openWindow(file, isExact ? slice.start : slice.start - 1, end, slice.limit);
-  const result = found ?? firstHeader(context.table, slice, window, newline);
+  const window =
+    found === null ? firstWindow(slice, file, dialect) : laterWindow(slice, file, found.encoding, isExact);
+  if ('kind' in window) return withoutHeader(slice, window);
+  const rangeEnd = window.bytes.length + (endsWithin(window) ? 1 : 0);
+  const result = found ?? firstHeader(table, slice, window, dialect);
   if (result.kind === 'none') return blankFile(context, window, result.lines);
   if (result.kind !== 'header') return withoutHeader(slice, result);
   const { header } = result;
@@ -79,17 +94,25 @@ function parseOpenSlice(context: ParseContext, slice: SliceTask, file: SliceFile
   // No line end before `end`: no record begins here. Where the one that covers this range ends is its own slice's business.
   if (!isExact && start === 0) return nothing(end, header, 'none');
   const range = createRange({
-    encoder: createRowEncoder(context.table, header),
+    encoder: createRowEncoder(table, header, dialect.nulls),
     newline,
     rows: context.rows,
-    rejectsMax: context.task.rejectsMax,
+    rejectsMax: task.rejectsMax,
     base: window.base,
     start,
-    end: end - window.base,
+    end: rangeEnd,
     path: context.path,
   });
   if (slice.start === 0) skipHeader(range, header);
   return finishSlice(context, slice, window, range, header);
+}
+
+/** A guessed start needs the unit before it: the record may begin right there. */
+function laterWindow(slice: SliceTask, file: SliceFile, encoding: Encoding, isExact: boolean): Window {
+  const before = slice.start - 1;
+  const base = isExact ? slice.start : before - (before % unitBytes(encoding));
+  const window = openWindow(file, base, Math.min(slice.end, slice.limit), slice.limit);
+  return decodeWindow(window, encoding, slice.final);
 }
 
 /** Parses on until the range is done, and describes it. */
@@ -101,35 +124,53 @@ function finishSlice(
   header: Header,
 ): Looked {
   const rowsBefore = context.rows.count;
-  let readOn = READ_ON_BYTES_FIRST;
-  let stop = parseRecords(range, window.bytes, slice.final && reachesLimit(window));
-  while ((stop === 'unterminated' || stop === 'open_quote') && !reachesLimit(window)) {
-    extendWindow(window, readOn);
-    readOn = Math.min(readOn * 2, READ_ON_BYTES_MAX);
-    stop = parseRecords(range, window.bytes, slice.final && reachesLimit(window));
-  }
-  const start = window.base + range.start;
+  const stop = parseAll(slice, window, range);
+  const start = window.base + rawLength(window, range.start);
   const beyond = stop === 'endless' ? passEndless(slice, window, range) : null;
-  const end = beyond?.next ?? window.base + range.position;
-  context.bytesRead += window.bytes.length + (beyond === null ? 0 : end - window.base - window.bytes.length);
-  const own = crc32(window.bytes.subarray(range.start, Math.min(range.position, end - window.base)));
+  const end = beyond?.next ?? window.base + rawLength(window, range.position);
+  context.bytesRead += rawBytes(window).length + (beyond === null ? 0 : end - readTo(window));
+  const own = crc32(
+    rawBytes(window).subarray(start - window.base, Math.min(readTo(window), end) - window.base),
+  );
   const rows = context.rows.count - rowsBefore;
+  const listed = finishRejects(range.rejects);
+  const rejects =
+    window.decoding === null ? listed : placeBack(window, range, context.rows, rowsBefore, listed);
   return {
     kind: 'parsed',
     start,
     end,
     lines: range.line,
-    crc: beyond === null ? own : crcOfFile(window.file, window.base + window.bytes.length, end, own),
+    crc: beyond === null ? own : crcOfFile(window.file, readTo(window), end, own),
     head: headOf(window, start, end),
+    header:
+      start === 0 && end > 0
+        ? new Uint8Array(rawBytes(window).subarray(0, rawLength(window, header.end)))
+        : null,
     records: rows + range.rejects.count,
     rows,
     rejected: range.rejects.count,
     blankLines: range.blankLines,
     extraColumns: header.extraColumns,
-    rejects: finishRejects(range.rejects),
+    rejects,
     tail: end < slice.limit && beyond === null ? tailOf(stop) : 'none',
     stamp: null,
   };
+}
+
+/** Over the bytes at hand, then over more of them as long as the range's last record needs them. */
+function parseAll(slice: SliceTask, window: Window, range: Range): RangeStop {
+  let readOn = READ_ON_BYTES_FIRST;
+  for (;;) {
+    const isEnd = reachesLimit(window);
+    const stop = parseRecords(range, window.bytes, slice.final && isEnd);
+    // A record may begin with the character that the bytes at hand end within.
+    const isCut = stop === 'done' && range.position < range.end && endsWithin(window);
+    if (stop !== 'unterminated' && stop !== 'open_quote' && !isCut) return stop;
+    if (isEnd) return isCut ? 'unterminated' : stop;
+    extendWindow(window, readOn);
+    readOn = Math.min(readOn * 2, READ_ON_BYTES_MAX);
+  }
 }
 
 function tailOf(stop: RangeStop): 'none' | 'unterminated' | 'open_quote' {
@@ -146,46 +187,10 @@ function tailOf(stop: RangeStop): 'none' | 'unterminated' | 'open_quote' {
   }
 }
 
-/**
- * Looks for the end of a line that is longer than a record may be, block by block, and refuses it. Null when the line does not end
- * before the limit of a growing file: it is left alone then.
- */
-function passEndless(slice: SliceTask, window: Window, range: Range): { next: number } | null {
-  const { newline } = range.splitter;
-  const block = Buffer.allocUnsafeSlow(READ_ON_BYTES_MAX);
-  let last = window.bytes.at(-1);
-  for (let offset = window.base + window.bytes.length; offset < slice.limit;) {
-    const length = Math.min(block.length, slice.limit - offset);
-    readExactly(window.file, block, 0, length, offset);
-    const at = block.subarray(0, length).indexOf(newline);
-    if (at >= 0) {
-      const isReturn = (at > 0 ? block[at - 1] : last) === CR && newline === LF;
-      finishEndless(range, window.bytes, offset + at - (isReturn ? 1 : 0));
-      return { next: offset + at + 1 };
-    }
-    last = block[length - 1];
-    offset += length;
-  }
-  if (!slice.final) return null;
-  finishEndless(range, window.bytes, slice.limit - (last === CR && newline === LF ? 1 : 0));
-  return { next: slice.limit };
-}
-
-function crcOfFile(file: SliceFile, from: number, end: number, before: number): number {
-  const block = Buffer.allocUnsafeSlow(READ_ON_BYTES_MAX);
-  let crc = before;
-  for (let offset = from; offset < end; offset += block.length) {
-    const length = Math.min(block.length, end - offset);
-    readExactly(file, block, 0, length, offset);
-    crc = crc32(block.subarray(0, length), crc);
-  }
-  return crc;
-}
-
 function headOf(window: Window, start: number, end: number): Head | null {
   if (start >= HEAD_BYTES_MAX || end === start) return null;
   const length = Math.min(HEAD_BYTES_MAX, end);
-  let bytes = window.bytes.subarray(0, length);
+  let bytes = rawBytes(window).subarray(0, length);
   if (window.base > 0) {
     bytes = Buffer.allocUnsafe(length);
     readExactly(window.file, bytes, 0, length, 0);
@@ -200,7 +205,7 @@ function skipHeader(range: Range, header: Header): void {
   range.blankLines = header.blankLines;
 }
 
-function withoutHeader(slice: SliceTask, result: Exclude<HeaderResult, { kind: 'header' }>): Looked {
+function withoutHeader(slice: SliceTask, result: Exclude<Beginning, { kind: 'header' }>): Looked {
   switch (result.kind) {
     case 'refused':
       return { kind: 'refused', code: result.code, reason: result.reason, stamp: null };
@@ -215,10 +220,11 @@ function withoutHeader(slice: SliceTask, result: Exclude<HeaderResult, { kind: '
 
 /** A final file without a header and without records: all of it is one slice. */
 function blankFile(context: ParseContext, window: Window, lines: number): Looked {
-  const end = window.bytes.length;
+  const bytes = rawBytes(window);
+  const end = bytes.length;
   context.bytesRead += end;
   const parsed = { ...nothing(0, null, 'none'), end, lines, blankLines: lines };
-  return { ...parsed, crc: crc32(window.bytes), head: headOf(window, 0, end) };
+  return { ...parsed, crc: crc32(bytes), head: headOf(window, 0, end) };
 }
 
 function nothing(
@@ -233,6 +239,7 @@ function nothing(
     lines: 0,
     crc: 0,
     head: null,
+    header: null,
     records: 0,
     rows: 0,
     rejected: 0,

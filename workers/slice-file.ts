@@ -3,6 +3,8 @@
 
 import type { BigIntStats } from 'node:fs';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import type { Encoding, PlaceCounter } from '../src/core/encoding.ts';
+import { decodedMax, decodeInto, placeOf } from '../src/core/encoding.ts';
 import { SLICE_BYTES } from '../src/core/slice.ts';
 import type { FileStamp, SliceTask } from '../src/core/slice.ts';
 
@@ -83,6 +85,9 @@ function attempt<T>(call: () => T): T {
   }
 }
 
+/** Room for what a record that is cut off needs, so that decoding does not copy each time. */
+const READ_ON_ROOM = 256 * 1024;
+
 /** A worker keeps one read buffer; fresh large buffers in several threads contend on one lock of the process. */
 let readBuffer = Buffer.allocUnsafeSlow(SLICE_BYTES + 256 * 1024);
 
@@ -91,28 +96,97 @@ export interface Window {
   readonly file: SliceFile;
   readonly base: number;
   readonly limit: number;
+  /** UTF-8: the file's own bytes, or what they were decoded to. */
   bytes: Buffer;
+  /** Null for a file in UTF-8, whose bytes are seen as they are. */
+  readonly decoding: Decoding | null;
+}
+
+/** The file's own bytes behind a window, and how far they are decoded. */
+interface Decoding {
+  readonly encoding: Exclude<Encoding, 'utf-8'>;
+  /** What stands at the limit is the end of the file: half a character is decided there. */
+  readonly final: boolean;
+  readonly counter: PlaceCounter;
+  raw: Buffer;
+  used: number;
 }
 
 export function openWindow(file: SliceFile, base: number, end: number, limit: number): Window {
-  const window: Window = { file, base, limit, bytes: readBuffer.subarray(0, 0) };
+  const window: Window = { file, base, limit, bytes: readBuffer.subarray(0, 0), decoding: null };
   extendWindow(window, end - base);
   return window;
 }
 
+/** The same window through an encoding; takes the place of the one that was given. */
+export function decodeWindow(window: Window, encoding: Encoding, final: boolean): Window {
+  if (encoding === 'utf-8') return window;
+  const counter = { encoding, position: 0, place: 0 };
+  const decoding = { encoding, final, counter, raw: window.bytes, used: 0 };
+  const decoded = { ...window, bytes: decodeBuffer.subarray(0, 0), decoding };
+  decodeOn(decoded, decoding);
+  return decoded;
+}
+
 /** Reads on by `more` bytes, or up to the limit. */
 export function extendWindow(window: Window, more: number): void {
-  const from = window.bytes.length;
+  const { decoding } = window;
+  const raw = rawBytes(window);
+  const from = raw.length;
   const to = Math.min(from + more, window.limit - window.base);
   if (to > readBuffer.length) {
     const larger = Buffer.allocUnsafeSlow(Math.max(to, readBuffer.length + SLICE_BYTES));
-    window.bytes.copy(larger);
+    raw.copy(larger);
     readBuffer = larger;
   }
   readExactly(window.file, readBuffer, from, to, window.base + from);
-  window.bytes = readBuffer.subarray(0, Math.max(from, to));
+  const all = readBuffer.subarray(0, Math.max(from, to));
+  if (decoding === null) window.bytes = all;
+  else {
+    decoding.raw = all;
+    decodeOn(window, decoding);
+  }
+}
+
+/** What windows of other encodings decode into; nothing for a program that reads UTF-8 only. */
+let decodeBuffer = Buffer.alloc(0);
+
+function decodeOn(window: Window, decoding: Decoding): void {
+  const { encoding, raw, used } = decoding;
+  const from = window.bytes.length;
+  const room = from + decodedMax(encoding, raw.length - used);
+  if (room > decodeBuffer.length) {
+    const larger = Buffer.allocUnsafeSlow(room + READ_ON_ROOM);
+    window.bytes.copy(larger);
+    decodeBuffer = larger;
+  }
+  const isEnd = decoding.final && reachesLimit(window);
+  const done = decodeInto(encoding, raw, used, isEnd, decodeBuffer, from);
+  decoding.used = done.used;
+  window.bytes = decodeBuffer.subarray(0, done.end);
 }
 
 export function reachesLimit(window: Window): boolean {
-  return window.base + window.bytes.length >= window.limit;
+  return window.base + rawBytes(window).length >= window.limit;
+}
+
+/** The file's own bytes from `base` on. */
+export function rawBytes(window: Window): Buffer {
+  return window.decoding === null ? window.bytes : window.decoding.raw;
+}
+
+/** How many of the file's own bytes stand before a position in `bytes`. Cheap when asked in ascending order. */
+export function rawLength(window: Window, position: number): number {
+  const { decoding } = window;
+  return decoding === null ? position : placeOf(decoding.counter, window.bytes, position);
+}
+
+/** The offset in the file up to which `bytes` hold it. */
+export function readTo(window: Window): number {
+  return window.base + (window.decoding === null ? window.bytes.length : window.decoding.used);
+}
+
+/** Whether the last bytes read are the beginning of a character, which `bytes` do not hold. */
+export function endsWithin(window: Window): boolean {
+  return window.decoding !== null && window.decoding.used < window.decoding.raw.length;
 }

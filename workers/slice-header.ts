@@ -1,30 +1,57 @@
 // The header behind a slice: read at the beginning of the file and remembered while the file is read in several slices.
 
+import { findHeader } from '../src/core/dialect.ts';
+import type { Encoding } from '../src/core/encoding.ts';
+import { ENCODING_BYTES_MAX, encodingOf, judgeEncoding } from '../src/core/encoding.ts';
 import type { Header, HeaderResult } from '../src/core/header.ts';
-import { readHeader } from '../src/core/header.ts';
-import type { GenerationId, SliceTask } from '../src/core/slice.ts';
+import type { Dialect, GenerationId, SliceTask } from '../src/core/slice.ts';
 import { RECORD_BYTES_MAX } from '../src/core/slice.ts';
 import type { TableDefinition } from '../src/schema/table.ts';
 import type { SliceFile, Window } from './slice-file.ts';
-import { extendWindow, openWindow, reachesLimit } from './slice-file.ts';
+import { decodeWindow, extendWindow, openWindow, reachesLimit } from './slice-file.ts';
 
 /** A header is read in blocks of this size; nearly all need one. */
 const BLOCK_BYTES = 64 * 1024;
 
 /** Headers of the files that are being read in several slices; there are never many of them. */
 const HEADERS_MAX = 64;
-const headers = new Map<GenerationId, Header>();
+const headers = new Map<GenerationId, Remembered>();
+
+interface Remembered {
+  readonly header: Header;
+  readonly encoding: Encoding;
+}
+
+/** A header, with the encoding that the file is read in; or why there is none. */
+export type Beginning =
+  | { readonly kind: 'header'; readonly header: Header; readonly encoding: Encoding }
+  | Exclude<HeaderResult, { kind: 'header' }>;
+
+/** The window of a slice that begins the file, in the encoding that the file's first bytes and the option say; or why it is refused. */
+export function firstWindow(
+  slice: SliceTask,
+  file: SliceFile,
+  dialect: Dialect,
+): Window | Extract<HeaderResult, { kind: 'refused' }> {
+  const window = openWindow(file, 0, Math.min(slice.end, slice.limit), slice.limit);
+  const judged = judgeEncoding(window.bytes.subarray(0, ENCODING_BYTES_MAX), dialect.encoding ?? 'auto');
+  if (judged.kind === 'refused') return judged;
+  return decodeWindow(window, judged.encoding, slice.final);
+}
 
 /** The header of a slice that begins the file: within its own bytes, reading on where they are too few. */
 export function firstHeader(
   table: TableDefinition,
   slice: SliceTask,
   window: Window,
-  newline: number,
-): HeaderResult {
-  const result = headerOfWindow(table, slice, window, newline);
-  if (result.kind === 'header' && slice.end < slice.limit) remember(slice.generation, result.header);
-  return result;
+  dialect: Dialect,
+): Beginning {
+  const result = headerOfWindow(table, slice, window, dialect);
+  if (result.kind !== 'header') return result;
+  const encoding: Encoding = window.decoding?.encoding ?? 'utf-8';
+  const found = { header: result.header, encoding };
+  if (slice.end < slice.limit) remember(slice.generation, found);
+  return { kind: 'header', ...found };
 }
 
 /** The header of a slice further on: from memory, or read from the beginning of the file. */
@@ -32,36 +59,40 @@ export function laterHeader(
   table: TableDefinition,
   slice: SliceTask,
   file: SliceFile,
-  newline: number,
-): HeaderResult {
+  dialect: Dialect,
+): Beginning {
   const known = headers.get(slice.generation);
   if (known !== undefined) {
     headers.delete(slice.generation);
     headers.set(slice.generation, known);
-    return { kind: 'header', header: known };
+    return { kind: 'header', ...known };
   }
-  const window = openWindow(file, 0, Math.min(BLOCK_BYTES, slice.limit), slice.limit);
-  const result = headerOfWindow(table, slice, window, newline);
-  if (result.kind === 'header') remember(slice.generation, result.header);
-  return result;
+  const plain = openWindow(file, 0, Math.min(BLOCK_BYTES, slice.limit), slice.limit);
+  // Whether to read it at all was decided with its first slice.
+  const encoding = encodingOf(plain.bytes, dialect.encoding ?? 'auto');
+  const window = decodeWindow(plain, encoding, slice.final);
+  const result = headerOfWindow(table, slice, window, dialect);
+  if (result.kind !== 'header') return result;
+  remember(slice.generation, { header: result.header, encoding });
+  return { kind: 'header', header: result.header, encoding };
 }
 
 function headerOfWindow(
   table: TableDefinition,
   slice: SliceTask,
   window: Window,
-  newline: number,
+  dialect: Dialect,
 ): HeaderResult {
   for (;;) {
     const isEnd = reachesLimit(window);
-    const result = readHeader(window.bytes, slice.final && isEnd, table, newline);
+    const result = findHeader(window.bytes, slice.final && isEnd, table, dialect);
     if (result.kind !== 'incomplete' || isEnd) return result;
     extendWindow(window, Math.max(BLOCK_BYTES, Math.min(window.bytes.length, RECORD_BYTES_MAX)));
   }
 }
 
 /** Only complete headers are remembered: an incomplete one may still change. */
-function remember(generation: GenerationId, header: Header): void {
-  headers.set(generation, header);
+function remember(generation: GenerationId, found: Remembered): void {
+  headers.set(generation, found);
   if (headers.size > HEADERS_MAX) headers.delete(headers.keys().next().value!);
 }

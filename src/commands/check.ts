@@ -12,6 +12,7 @@ import { count, counted, printable, tableText } from '../telemetry/text.ts';
 import { checkFile, createKeys } from './check/file.ts';
 import type { CheckedFile, CheckState } from './check/file.ts';
 import type { CommandIo } from './command.ts';
+import { dialectOf } from './dialect.ts';
 
 /** What `--json` prints: the same counts as `run`, as they would be with an empty table. Duplicates are those within the files named. */
 interface CheckSummary {
@@ -32,8 +33,9 @@ const CLOSE_MS_MAX = 1_000;
 export async function check(options: CheckOptions, io: CommandIo): Promise<ExitCode> {
   const screen = openScreen(io.stderr, io.env);
   const pool = openPool({ workers: 1, onError: (error) => screen.print(`millrace: ${error.message}`) });
-  const dialect = { newline: options.newline };
-  const state: CheckState = { pool, dialect, signal: io.signal, keys: createKeys(), rejects: [] };
+  const dialect = dialectOf(options);
+  const unpacking = { folder: options.unpackDir, bytesMax: options.unpackedBytesMax };
+  const state: CheckState = { pool, dialect, unpacking, signal: io.signal, keys: createKeys(), rejects: [] };
   const files: CheckedFile[] = [];
   try {
     for (const name of options.paths) {

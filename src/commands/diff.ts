@@ -9,6 +9,7 @@ import { openScreen } from '../telemetry/screen.ts';
 import { count, counted, printable } from '../telemetry/text.ts';
 import { withBooks } from './books/open.ts';
 import type { CommandIo } from './command.ts';
+import { dialectOf } from './dialect.ts';
 import { compareContents } from './diff/compare.ts';
 import type { Change, Diff, Listed } from './diff/compare.ts';
 import { currentSource, nothingRead, progressOn } from './verify.ts';
@@ -20,13 +21,24 @@ const SHOWN_MAX = 20;
 /** Exit 1 when something differs. @throws {MillraceError} */
 export async function diff(options: DiffOptions, io: CommandIo): Promise<ExitCode> {
   const [path = ''] = options.paths;
-  const { inputDir: folder, newline, table: tableName } = options;
+  const { inputDir: folder, table: tableName } = options;
+  const dialect = dialectOf(options);
   const name = nameBelow(folder, resolve(path)) ?? Buffer.from(path, 'utf8').toString('latin1');
   const screen = openScreen(io.stderr, io.env);
   const outcome = await withBooks(options, io, async ({ client }) => {
     const { id: sourceId } = await currentSource(client, options);
     const tools = { signal: io.signal, progress: progressOn(screen, 'comparing') };
-    const input = { client, table: events, tableName, sourceId, folder, name, newline, ...tools };
+    const input = {
+      client,
+      table: events,
+      tableName,
+      sourceId,
+      folder,
+      name,
+      dialect,
+      unpacking: options,
+      ...tools,
+    };
     return inSnapshot(client, () => compareContents(input));
   }).finally(() => screen.show(null));
   if (outcome.kind === 'none') throw nothingRead(options);

@@ -44,7 +44,7 @@ interface OldFile {
 }
 
 const OLD_SQL = `SELECT generation, name_bytes, ino::text AS ino FROM millrace.files
-  WHERE source_id = $1 AND state IN ('done', 'refused') AND ended_at <= clock_timestamp() - $2 * interval '1 millisecond'`;
+  WHERE source_id = $1 AND state IN ('done', 'refused', 'undone') AND ended_at <= clock_timestamp() - $2 * interval '1 millisecond'`;
 
 /** Generations whose books may go, and how many are old enough but whose file still stands there. */
 async function oldFiles(

@@ -24,6 +24,7 @@ import { secretsOf } from '../telemetry/redact.ts';
 import { openScreen } from '../telemetry/screen.ts';
 import { runSummary, summaryText } from '../telemetry/summary.ts';
 import type { CommandIo } from './command.ts';
+import { dialectOf } from './dialect.ts';
 import { tellingVariables } from './pins.ts';
 import { programVersion } from './version.ts';
 
@@ -101,8 +102,11 @@ function openSource(options: RunOptions, meters: Meters, log: Logger): Promise<D
     once: options.once,
     after: options.after,
     ...(options.archiveDir !== null && { archiveDirectory: options.archiveDir }),
-    dialect: { newline: options.newline },
+    dialect: dialectOf(options),
+    unpacking: { folder: options.unpackDir, bytesMax: options.unpackedBytesMax },
     rejectsMaxPerFile: options.rejectsMaxPerFile,
+    rejectsMax: options.rejectsMax,
+    rejectsMaxShare: options.rejectsMaxShare,
     events: {
       notice: (text) => log.warn(text),
       found: (name, bytes) => log.debug({ bytes }, `found ${name}`),

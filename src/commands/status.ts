@@ -23,7 +23,7 @@ import type { CommandIo } from './command.ts';
 /** One generation: one content of one file. `bytes` is what the file has, `position` what is committed without a gap. */
 export interface FileStatus extends Counts {
   readonly name: string;
-  readonly state: 'reading' | 'done' | 'refused' | 'parked';
+  readonly state: 'reading' | 'done' | 'refused' | 'parked' | 'undone';
   readonly bytes: number;
   readonly position: number;
   /** Of the duplicates, those with other values than the stored row. */

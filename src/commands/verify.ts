@@ -13,6 +13,7 @@ import { count, counted, printable, tableText } from '../telemetry/text.ts';
 import { allSources, haveBooks, isMeant, sourceName, targetName, withBooks } from './books/open.ts';
 import type { BooksOptions, SourceRow } from './books/open.ts';
 import type { CommandIo } from './command.ts';
+import { dialectOf } from './dialect.ts';
 import { balance, nameBelow } from './verify/balance.ts';
 import type { Findings, Sheet } from './verify/report.ts';
 
@@ -35,7 +36,8 @@ export async function verify(options: VerifyOptions, io: CommandIo): Promise<Exi
       sourceId: source.id,
       folder: options.inputDir,
       only: namesOf(options),
-      newline: options.newline,
+      dialect: dialectOf(options),
+      unpacking: options,
       allowUnknownRows: options.allowUnknownRows,
       signal: io.signal,
       progress: progressOn(screen),
@@ -114,6 +116,7 @@ const VERDICTS: Readonly<Record<Sheet['standing'], string>> = {
   gone: 'gone, not read again',
   unread: 'not in the books',
   refused: 'refused',
+  foreign: 'other encoding, only its checksum',
 };
 
 export function reportText(findings: Findings): string {
@@ -137,7 +140,8 @@ export function reportText(findings: Findings): string {
   return `${[...lines, verdict].join('\n')}\n`;
 }
 
-function verdictOf({ standing, bytesUnread }: Sheet): string {
+function verdictOf({ standing, state, bytesUnread }: Sheet): string {
+  if (standing === 'refused') return state ?? VERDICTS.refused;
   const tail = bytesUnread > 0 && standing === 'agrees' ? `, ${count(bytesUnread)} bytes not read yet` : '';
   return `${VERDICTS[standing]}${tail}`;
 }

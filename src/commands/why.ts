@@ -10,6 +10,7 @@ import { openScreen } from '../telemetry/screen.ts';
 import { counted, printable } from '../telemetry/text.ts';
 import { withBooks } from './books/open.ts';
 import type { CommandIo } from './command.ts';
+import { dialectOf } from './dialect.ts';
 import { currentSource, nothingRead, progressOn } from './verify.ts';
 import type { BookReject } from './verify/books.ts';
 import { readBooks } from './verify/books.ts';
@@ -62,8 +63,16 @@ async function answer(
   const tableSql = quoteTable(options.table);
   const row = await readRow(client, events, tableSql, key);
   const books = await readBooks(client, sourceId);
-  const { inputDir: folder, newline } = options;
-  const input = { books, folder, newline, table: events, key, ...tools };
+  const { inputDir: folder } = options;
+  const input = {
+    books,
+    folder,
+    dialect: dialectOf(options),
+    unpacking: options,
+    table: events,
+    key,
+    ...tools,
+  };
   const { sightings, unsearched } = await searchFiles(input);
   const records = new RecordTable(client, events, tableSql);
   await records.make();

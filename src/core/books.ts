@@ -19,7 +19,8 @@ export interface KnownSlice {
   readonly head: { readonly length: number; readonly hash: Uint8Array } | null;
 }
 
-export type FileState = 'reading' | 'done' | 'refused' | 'parked';
+/** `undone`: its rows and books were taken away on purpose; this content is not read again. */
+export type FileState = 'reading' | 'done' | 'refused' | 'parked' | 'undone';
 
 /** What the books say of one generation. */
 export interface KnownGeneration {
@@ -30,7 +31,10 @@ export interface KnownGeneration {
   readonly ended: { readonly size: number; readonly mtimeNs: bigint; readonly ctimeNs: bigint } | null;
   /** Committed ranges, by start; not necessarily contiguous. */
   readonly slices: readonly KnownSlice[];
+  readonly records: number;
   readonly rejected: number;
+  /** A person decided to read on after it was parked: no error budget stops it again. */
+  readonly resumed: boolean;
   /** Larger = written down later; the newest of several candidates is the current one. */
   readonly order: number;
 }
@@ -38,6 +42,8 @@ export interface KnownGeneration {
 export interface EndedFile {
   readonly info: GenerationInfo;
   readonly stamp: FileStamp;
+  /** Where its content ends, when that is not its size: the length of what it unpacks to. */
+  readonly reach?: number;
   readonly blankLines: number;
 }
 
@@ -45,7 +51,7 @@ export interface Books {
   /** All generations of this source that have one of these inodes or names. At most a few hundred queries a call. */
   find(files: readonly FileQuery[]): Promise<KnownGeneration[]>;
   /**
-   * Marks files done. Confirms each in the database itself: its committed slices cover [0, stamp.size) without a gap; a file that
+   * Marks files done. Confirms each in the database itself: its committed slices cover [0, reach or stamp.size) without a gap; a file that
    * is not covered is left as it is and is missing in the answer. The transaction is flushed even under asynchronous commit and
    * reads the lease, so that after it everything committed before is durable, and a zombie cannot tidy up.
    * Registers a file that has no row yet (an empty file). Also merges adjacent small slices.

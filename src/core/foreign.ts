@@ -22,6 +22,8 @@ export function foreignFormat(bytes: Buffer): { code: FileFault; reason: string 
   const match = FOREIGN.find(([, , magic]) => magic.every((byte, index) => bytes[index] === byte));
   if (match === undefined) return null;
   const [code, name] = match;
+  if (name === 'gzip')
+    return { code, reason: 'the file is compressed (gzip): name it .csv.gz to have it unpacked' };
   return code === 'compressed'
     ? { code, reason: `the file is compressed (${name}); unpack it and deliver the CSV itself` }
     : { code, reason: `the file is not UTF-8: it begins with the mark of ${name}; save the file as UTF-8` };

@@ -3,6 +3,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { TableDefinition } from '../schema/table.ts';
+import { delimiterText } from './delimiter.ts';
 import { foreignFormat } from './foreign.ts';
 import { createSplitter, scanRecord } from './record.ts';
 import type { FileFault } from './slice.ts';
@@ -41,12 +42,16 @@ export type HeaderResult =
   | { readonly kind: 'incomplete' }
   | { readonly kind: 'none'; readonly lines: number };
 
-/** Reads the header at the beginning of a file. `bytes` start at offset 0; `final`: the file ends where they end. */
+/**
+ * Reads the header at the beginning of a file. `bytes` start at offset 0; `final`: the file ends where they end. `wanted`: the delimiter,
+ * or null for the one that yields the names.
+ */
 export function readHeader(
   bytes: Buffer,
   final: boolean,
   table: TableDefinition,
   newline: number,
+  wanted: number | null = null,
 ): HeaderResult {
   const foreign = foreignFormat(bytes);
   if (foreign !== null) return refused(foreign.code, foreign.reason);
@@ -55,8 +60,9 @@ export function readHeader(
     if (bytes.length > RECORD_BYTES_MAX) return tooLarge();
     return final ? { kind: 'none', lines: lead.lines } : { kind: 'incomplete' };
   }
-  const candidates = DELIMITERS.map((delimiter) =>
-    tryDelimiter(bytes, lead.position, final, delimiter.charCodeAt(0), newline, table),
+  const delimiters = wanted === null ? DELIMITERS.map((delimiter) => delimiter.charCodeAt(0)) : [wanted];
+  const candidates = delimiters.map((delimiter) =>
+    tryDelimiter(bytes, lead.position, final, delimiter, newline, table),
   );
   const best = candidates.reduce((left, right) => (right.known > left.known ? right : left));
   const isOpen = candidates.some((candidate) => candidate.kind === 'open');
@@ -76,7 +82,7 @@ export function readHeader(
   if (!isUtf8(headerBytes))
     return notUtf8('its header contains bytes that are not UTF-8; save the file as UTF-8');
   if (best.kind === 'too_large') return tooLarge();
-  if (best.kind !== 'complete' || best.known === 0) return badHeader(headerBytes, table);
+  if (best.kind !== 'complete' || best.known === 0) return badHeader(headerBytes, table, wanted);
   return judge(best, lead.lines, table);
 }
 
@@ -203,11 +209,12 @@ function firstDuplicate(names: readonly string[]): string | null {
   return null;
 }
 
-function badHeader(line: Buffer, table: TableDefinition): HeaderResult {
+function badHeader(line: Buffer, table: TableDefinition, delimiter: number | null): HeaderResult {
   const wanted = table.columns.filter((column) => column.required).map((column) => column.name);
+  const by = delimiter === null ? 'comma, semicolon, tab or pipe' : delimiterText(delimiter);
   return refused(
     'bad_header',
-    `the first line is not a header: it names none of ${wanted.join(', ')}, separated by comma, semicolon, tab or pipe. ` +
+    `the first line is not a header: it names none of ${wanted.join(', ')}, separated by ${by}. ` +
       `It reads ${shown(line.toString('utf8', 0, SHOWN_CHARS_MAX * 4))}. Put a line with the column names first`,
   );
 }
@@ -228,12 +235,12 @@ function refused(code: FileFault, reason: string): HeaderResult {
 }
 
 /** A quoted text for a sentence: cut, with control characters escaped. */
-function shown(text: string): string {
+export function shown(text: string): string {
   const cut = text.trim();
   return JSON.stringify(cut.length > SHOWN_CHARS_MAX ? `${cut.slice(0, SHOWN_CHARS_MAX)}…` : cut);
 }
 
-function firstLine(bytes: Buffer, from: number, newline: number): number {
+export function firstLine(bytes: Buffer, from: number, newline: number): number {
   const end = bytes.indexOf(newline, from);
   return end < 0 ? bytes.length : end;
 }

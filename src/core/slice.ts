@@ -1,6 +1,7 @@
 // Slices: byte ranges of a file that begin and end at a record boundary; the unit of dispatch and of progress. This file
 // holds their types: what the source asks of a worker, and what a committed slice is remembered by. No reading happens here.
 
+import type { EncodingOption } from './encoding.ts';
 import type { Reject } from './reject.ts';
 
 declare const brand: unique symbol;
@@ -61,6 +62,12 @@ export interface SliceTask {
 export interface Dialect {
   /** 'lf': LF outside quotes ends a record and one CR before it is dropped; 'cr': CR-only files. */
   readonly newline: 'lf' | 'cr';
+  /** One ASCII character, or null (or left out): the one of four that yields the column names. */
+  readonly delimiter?: string | null;
+  /** Words that mean NULL wherever they are all of a field, quoted or not; an empty field always does. */
+  readonly nulls?: readonly string[];
+  /** 'auto' (or left out): UTF-8, or UTF-16 where a byte order mark says so. */
+  readonly encoding?: EncodingOption;
 }
 
 /** What a worker gets: one large slice, or up to 256 small files at once. */
@@ -83,6 +90,8 @@ export type ParsedSlice =
       readonly crc: number;
       /** Only when start < HEAD_BYTES_MAX and something was read: the head up to min(HEAD_BYTES_MAX, end). */
       readonly head: Head | null;
+      /** Only of the slice that begins the file: its bytes up to the end of the header. */
+      readonly header: Uint8Array | null;
       /** Records that begin in the range: rows + rejected. */
       readonly records: number;
       readonly rows: number;
@@ -114,8 +123,9 @@ export const FILE_FAULTS = {
   duplicate_column: 'a column name occurs twice in the header',
   bad_header: 'the first line is not a header',
   header_too_large: 'the header is longer than 1 MiB',
-  wrong_encoding: 'the file is not UTF-8',
-  compressed: 'the file is compressed',
+  wrong_dialect: 'the file has another delimiter or other line ends than it is read with',
+  wrong_encoding: 'the file is in another encoding than it is read with',
+  compressed: 'the file is compressed in a way that is not read, is damaged, or unpacks to too much',
 } as const;
 
 export type FileFault = keyof typeof FILE_FAULTS;
@@ -140,6 +150,8 @@ export interface AcceptedSlice {
   readonly lines: number;
   readonly crc: number;
   readonly head: Head | null;
+  /** Of the slice that begins the file: its bytes up to the end of the header. */
+  readonly header: Uint8Array | null;
   readonly records: number;
   readonly rejected: number;
   readonly rejects: readonly Reject[];
@@ -163,4 +175,6 @@ export interface CommittedSlice {
   /** Of the duplicates, those with other values than the stored row. */
   readonly conflicting: number;
   readonly rejected: number;
+  /** How many of `rejected` the database refused. */
+  readonly refused: number;
 }

@@ -1,6 +1,6 @@
 // The words of `--help`, and the README's option table; both are rendered from the option table, so they cannot disagree with it.
 
-import { COMMAND_NAMES, OPTIONS, environmentName, optionsOf, positionalOf } from '../options.ts';
+import { COMMAND_NAMES, OPTIONS, environmentName, optionsOf } from '../options.ts';
 import type { CommandName, OptionSpec } from '../options.ts';
 
 /** What stands on the left, what on the right. */
@@ -10,6 +10,7 @@ interface CommandText {
   /** A sentence, in the imperative. */
   readonly sentence: string;
   readonly more?: string;
+  readonly positional?: string;
   readonly examples: readonly Entry[];
   readonly exits: readonly Entry[];
 }
@@ -69,6 +70,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
   check: {
     sentence: 'Read CSV files just as run would, without a database, and list what would be rejected.',
     more: 'Each rejected record is printed as file:line:column: code: sentence, with - for the column when the whole record is at fault. With --json, up to 10,000 of them are listed.',
+    positional: 'FILE...',
     examples: [
       ['millrace check orders.csv', 'counts, and the first rejects with their places'],
       ['millrace check --json data/input_data/*.csv', 'the same for a program'],
@@ -91,6 +93,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
     exits: [DONE, USAGE, STOPPED, LEFT_OFF],
   },
   verify: {
+    positional: '[FILE...]',
     sentence: 'Read the files again by other code, and compare them with the books and with the table.',
     more: `Prints a balance sheet per file, and every difference with its place. Files that are gone are shown from the books. Without FILE, rows of the table that no file explains are differences, too. Needs room for a temporary copy of all records in the database; one snapshot is compared, so a run may go on meanwhile. ${DATABASE}`,
     examples: [
@@ -100,6 +103,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
     exits: [['0', 'everything agrees'], ['1', 'something does not agree'], USAGE, STOPPED, INTERRUPTED],
   },
   why: {
+    positional: 'EVENT_ID',
     sentence: 'Show every place where an event was seen, and what became of it there.',
     more: `The files of this source are searched again, so duplicates are found, too; files that are gone are named. The row is traced to its batch by its transaction. ${DATABASE}`,
     examples: [
@@ -108,6 +112,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
     exits: [['0', 'it was seen'], ['1', 'it was never seen'], USAGE, STOPPED, INTERRUPTED],
   },
   diff: {
+    positional: 'FILE',
     sentence:
       'Compare a file that was sent again with what its earlier content brought: what is new, gone, changed.',
     more: `What the earlier content brought are the rows that it inserted, found by their transaction; its bytes need not be there any more. It makes no difference whether the new content was read already. Nothing is changed: the first one committed stays. ${DATABASE}`,
@@ -128,6 +133,39 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
       STOPPED,
       INTERRUPTED,
     ],
+  },
+  rejects: {
+    sentence: 'Show the quarantine: the records that were refused, with place and reason.',
+    more: `ACTION is list (the default), export or replay. export writes the records as they stood in the file, under its header, to be mended and delivered again. replay reads them again by the rules of today, exactly once: a record whose row is stored then leaves the quarantine in the same transaction. FILE is the name of a file as the books have it; without one, all files count. ${DATABASE}`,
+    positional: '[ACTION] [FILE...]',
+    examples: [
+      ['millrace rejects', 'counts by file and code, and the last ones'],
+      ['millrace rejects export --to mended orders.csv', 'write mended/orders.csv to edit'],
+      ['millrace rejects replay --code refused_by_database', 'try again after a constraint was dropped'],
+    ],
+    exits: [
+      DONE,
+      ['1', 'replay: some records were refused again; export: some are not kept whole'],
+      USAGE,
+      STOPPED,
+    ],
+  },
+  resume: {
+    sentence: 'Read on in a file that was parked, or read one again that was undone.',
+    more: `The error budget does not stop it again. An instance that is running goes on with it by itself. ${DATABASE}`,
+    positional: 'FILE...',
+    examples: [['millrace resume orders.csv', 'read on where it was parked']],
+    exits: [DONE, ['1', 'there is no such parked file'], USAGE, STOPPED],
+  },
+  undo: {
+    sentence: 'Remove exactly the rows that a file inserted, and its books.',
+    more: `The file must still be there, since its keys are read from it again. A row that somebody changed since is left and reported; an event that another file brought too goes all the same when this one was first. The file is not read again, until resume says so or it gets another content. Says what it will remove and asks. ${DATABASE}`,
+    positional: 'FILE...',
+    examples: [
+      ['millrace undo orders.csv', 'after asking'],
+      ['millrace undo --yes archive/orders.csv', 'a file that was archived'],
+    ],
+    exits: [DONE, ['1', 'done, but some rows were left'], USAGE, STOPPED],
   },
   reset: {
     sentence: 'Remove stored events, the books of a source, or both (when neither is named).',
@@ -232,10 +270,8 @@ function valuesText(name: CommandName): readonly string[] {
 }
 
 function formOf(name: CommandName): string {
-  const positional = positionalOf(name);
-  if (positional === null) return name;
-  const word = positional.max === 1 ? positional.name : `${positional.name}...`;
-  return positional.min === 0 ? `${name} [${word}]` : `${name} ${word}`;
+  const { positional } = COMMANDS[name];
+  return positional === undefined ? name : `${name} ${positional}`;
 }
 
 /** A left column wider than this gets a line of its own. */

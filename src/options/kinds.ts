@@ -138,12 +138,48 @@ export function size(minBytes: number, maxBytes: number): Kind<number> {
 }
 
 /** One of a closed list of words. */
-export function oneOf<const W extends readonly string[]>(words: W): Kind<W[number]> {
+export function oneOf<const W extends readonly string[]>(list: W): Kind<W[number]> {
   return {
-    placeholder: words.join('|'),
-    judge: (text) => words.find((word) => word === text) ?? new Unfit(`must be ${listed(words)}`),
+    placeholder: list.join('|'),
+    judge: (text) => list.find((word) => word === text) ?? new Unfit(`must be ${listed(list)}`),
   };
 }
+
+const DELIMITER_WORDS: ReadonlyMap<string, string> = new Map([
+  ['comma', ','],
+  ['semicolon', ';'],
+  ['tab', '\t'],
+  ['pipe', '|'],
+  ['space', ' '],
+]);
+
+/** One ASCII character by itself, by its name, or by its code as \\x1f; null: auto. None that names, values and line ends are made of. */
+export const delimiter: Kind<string | null> = {
+  placeholder: 'CHAR',
+  judge: (text) => {
+    if (text === 'auto') return null;
+    const code = /^\\x([0-7][0-9a-f])$/i.exec(text)?.[1];
+    const character =
+      code === undefined
+        ? (DELIMITER_WORDS.get(text) ?? text)
+        : String.fromCharCode(Number.parseInt(code, 16));
+    // oxlint-disable-next-line no-control-regex -- a unit separator is a delimiter, too
+    return /^[\x01-\x7e]$/.test(character) && !/[\n\r"A-Za-z0-9_]/.test(character)
+      ? character
+      : new Unfit(
+          "must be auto, comma, semicolon, tab, pipe, space, one character such as '^', or its code such as \\x1f",
+        );
+  },
+};
+
+/** Words between commas; none may be empty. */
+export const words: Kind<readonly string[]> = {
+  placeholder: 'WORD[,WORD]',
+  judge: (text) => {
+    const list = text.split(',');
+    return list.includes('') ? new Unfit('must be one word such as NULL, or several between commas') : list;
+  },
+};
 
 /** A folder. The value is absolute, so that a later change of the working directory means nothing. */
 export const folder: Kind<string> = {
@@ -209,6 +245,6 @@ function inRange(
   return value > max ? new Unfit(`must be at most ${written(max)}`) : value;
 }
 
-function listed(words: readonly string[]): string {
-  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
+function listed(list: readonly string[]): string {
+  return list.length < 2 ? list.join('') : `${list.slice(0, -1).join(', ')} or ${list.at(-1)}`;
 }

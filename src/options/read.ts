@@ -5,8 +5,8 @@ import { relative } from 'node:path';
 import yargs from 'yargs';
 import type { Argv } from 'yargs';
 import { MillraceError } from '../errors.ts';
-import { COMMAND_NAMES, environmentName, optionsOf, positionalOf } from '../options.ts';
-import type { CommandName, OptionSpec, OptionsOf, Positional } from '../options.ts';
+import { COMMAND_NAMES, FILES_MIN, REJECTS_ACTIONS, environmentName, optionsOf } from '../options.ts';
+import type { CommandName, OptionSpec, OptionsOf, RejectsAction } from '../options.ts';
 import { commandHelp, programHelp } from './help.ts';
 import { Unfit } from './kinds.ts';
 
@@ -62,8 +62,7 @@ export function readOptions<C extends CommandName>(
 ): OptionsOf<C> {
   const values: Record<string, unknown> = {};
   for (const [key, spec] of optionsOf(command)) values[key] = valueOf(spec, args, env, values);
-  const positional = positionalOf(command);
-  if (positional !== null) values['paths'] = wordsOf(command, positional, args);
+  if (takesFiles(command)) Object.assign(values, filesOf(command, args));
   refuseCombinations(command, values);
   return values as OptionsOf<C>;
 }
@@ -99,16 +98,14 @@ function declareCommand(
   chosen: (command: CommandName, args: Arguments) => void,
 ): void {
   const build = (command: Argv): Argv => {
-    if (positionalOf(name) !== null) command.positional('paths', { type: 'string', array: true });
+    if (takesFiles(name)) command.positional('paths', { type: 'string', array: true });
     for (const [, { flag, kind }] of optionsOf(name)) {
       const isFlag = kind.placeholder === '';
       command.option(flag, { type: isFlag ? 'boolean' : 'string', requiresArg: !isFlag });
     }
     return command;
   };
-  parser.command(positionalOf(name) === null ? name : `${name} [paths...]`, name, build, (args) =>
-    chosen(name, args),
-  );
+  parser.command(takesFiles(name) ? `${name} [paths...]` : name, name, build, (args) => chosen(name, args));
 }
 
 /** Ours, since yargs cannot show what a value looks like, and says `[string]` where a person wants to read `DIR`. */
@@ -127,7 +124,7 @@ function refuseUnknown(args: Arguments): void {
   const known = optionsOf(command).map(([, spec]) => spec.flag);
   for (const key of Object.keys(args))
     if (!YARGS_KEYS.has(key) && !known.includes(key)) throw unknownOption(command, key, known);
-  const stray = words.length > 1 ? words[1] : positionalOf(command) === null ? trailing(args)[0] : undefined;
+  const stray = words.length > 1 ? words[1] : takesFiles(command) ? undefined : trailing(args)[0];
   if (stray !== undefined)
     throw usage(`${command}: takes no argument "${stray}"`, `millrace ${command} --help says what it takes`);
 }
@@ -192,22 +189,31 @@ function judged(spec: OptionSpec<unknown>, said: string, text: string): unknown 
   return value;
 }
 
-function wordsOf(command: CommandName, positional: Positional, args: Arguments): readonly string[] {
+function takesFiles(command: CommandName): boolean {
+  return FILES_MIN[command] !== undefined;
+}
+
+interface Words {
+  readonly paths: readonly string[];
+  readonly action?: RejectsAction;
+}
+
+function filesOf(command: CommandName, args: Arguments): Words {
   const words = (args['paths'] as readonly unknown[] | undefined) ?? [];
   const afterDashes = (args['_'] as readonly unknown[]).slice(1); // yargs moves them here before the handler
-  const all = [...words, ...afterDashes].map(String);
-  const { name, min, max, example } = positional;
-  if (all.length < min)
-    throw usage(`${command}: needs ${max === 1 ? 'a' : 'at least one'} ${name}`, `for example: ${example}`);
-  if (all.length > max)
-    throw usage(`${command}: takes one ${name}, got ${all.length}`, `for example: ${example}`);
-  const bad = all.find((word) => word === '' || word.includes('\0'));
-  if (bad !== undefined) throw usage(`${command}: ${name} must not be empty, got "${bad}"`);
-  return all;
+  const files = [...words, ...afterDashes].map(String);
+  const action = command === 'rejects' ? REJECTS_ACTIONS.find((word) => word === files[0]) : undefined;
+  if (action !== undefined) files.shift();
+  if (files.length < (FILES_MIN[command] ?? 0))
+    throw usage(`${command}: needs at least one FILE`, `for example: millrace ${command} orders.csv`);
+  const bad = files.find((file) => file === '' || file.includes('\0'));
+  if (bad !== undefined) throw usage(`${command}: FILE must be the name of a file, got "${bad}"`);
+  return command === 'rejects' ? { paths: files, action: action ?? 'list' } : { paths: files };
 }
 
 /** What no single value can say. Names only are compared; whether folders exist is asked when they are opened. */
 function refuseCombinations(command: CommandName, values: Arguments): void {
+  if (command === 'rejects') refuseExportOptions(values);
   if (command !== 'run') return;
   const { after, archiveDir, inputDir } = values as unknown as OptionsOf<'run'>;
   if (after === 'archive' && archiveDir === null)
@@ -220,6 +226,13 @@ function refuseCombinations(command: CommandName, values: Arguments): void {
   const below = relative(inputDir, archiveDir);
   if (below === '' || (!/^\.\.(?:\/|$)/.test(below) && !below.startsWith('/')))
     throw usage(`--archive-dir: must not lie inside --input ${inputDir}, got ${archiveDir}`);
+}
+
+function refuseExportOptions(values: Arguments): void {
+  const { action, exportDir, neutralizeFormulas } = values as unknown as OptionsOf<'rejects'>;
+  if (action === 'export') return;
+  const said = exportDir === null ? (neutralizeFormulas ? '--neutralize-formulas' : null) : '--to';
+  if (said !== null) throw usage(`${said}: means nothing with rejects ${action}, only with rejects export`);
 }
 
 function usage(message: string, wayOut?: string): MillraceError {

@@ -5,16 +5,17 @@ import { fstatSync } from 'node:fs';
 
 import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
 import type { AcceptedSlice, FileStamp, ParsedSlice } from '../core/slice.ts';
+import { overBudget } from './budget.ts';
 import { endsAgreeSync, rangeAgreesSync, withFileSync } from './content.ts';
 import type { Desk, Flight } from './desk.ts';
 import { closeIfUnused, renew, voidFlights, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
-import { countResult } from './file.ts';
+import { contentSize, countResult } from './file.ts';
 import { endFile } from './ledger.ts';
 import { lookAgain, noteStillness } from './looks.ts';
 import { makeTask } from './offer.ts';
 import type { Outcome, Parsed } from './reading.ts';
-import { arrive, extent, isJoinable } from './reading.ts';
+import { arrive, extent, giveBack, isJoinable } from './reading.ts';
 import { placeRejects } from './rejects.ts';
 import { rereader } from './reread.ts';
 import { lstatQuietly } from './scan.ts';
@@ -96,6 +97,7 @@ function settleOutcome(desk: Desk, file: SourceFile, outcome: Outcome): Verdict[
   const { task, flight, chunk } = landed;
   switch (outcome.kind) {
     case 'accepted': {
+      if (stopsForBudget(desk, flight, outcome)) return [{ kind: 'dropped', task }];
       const slice = acceptedSlice(desk, flight, outcome);
       return [{ kind: 'accepted', task, chunk: { slices: [slice], rows: chunk.rows } }];
     }
@@ -118,6 +120,7 @@ function acceptMany(desk: Desk, task: SourceTask, flights: readonly Flight[], ch
     if (parsed === null) spoiled ||= result?.kind === 'parsed' && result.rows > 0;
     else good.push({ flight, parsed, index });
   }
+  for (const { flight, parsed } of good) if (exceedsBudget(desk, flight, parsed)) spoiled ||= parsed.rows > 0;
   // A look at one file may void another one's flight (the same file under two names).
   const alive = good.filter(({ flight }) => !flight.cut.void);
   spoiled ||= alive.length < good.length;
@@ -138,6 +141,30 @@ function acceptMany(desk: Desk, task: SourceTask, flights: readonly Flight[], ch
   return [{ kind: 'accepted', task, chunk: renumber(chunk, slices, places) }];
 }
 
+/** The slice with which a file passes its error budget is not taken: nothing of it is written, and it stays a gap. */
+function stopsForBudget(
+  desk: Desk,
+  flight: Flight,
+  { cut, piece, result }: Extract<Outcome, { kind: 'accepted' }>,
+): boolean {
+  const { file } = flight;
+  // Parked by a slice before it, in this very answer.
+  if (file.phase.kind !== 'parked') {
+    const reason = overBudget(desk.settings, file, result, cut.final && piece.end === file.stamp.size);
+    if (reason === null) return false;
+    endFile(desk, file, 'parked', reason);
+  }
+  giveBack(file.reading, piece.start);
+  return true;
+}
+
+/** The same for one of many small files: its cuts are exact, so it can be judged before it is joined. */
+function exceedsBudget(desk: Desk, { file, cut }: Flight, parsed: Parsed): boolean {
+  const reason = overBudget(desk.settings, file, parsed, cut.final && parsed.end === file.stamp.size);
+  if (reason !== null) endFile(desk, file, 'parked', reason);
+  return reason !== null;
+}
+
 /** `rows.slices` counts the slices that were asked for; those without rows may be missing now. */
 function renumber(chunk: ParsedChunk, slices: AcceptedSlice[], places: Uint16Array): AcceptedChunk {
   const owners = chunk.rows.slices;
@@ -156,7 +183,7 @@ function acceptedSlice(
   const { piece, result } = outcome;
   const left = desk.settings.rejectsMaxPerFile - file.rejected;
   countResult(file, result);
-  if (outcome.cut.final && piece.end === file.stamp.size) file.tailTaken = true;
+  if (outcome.cut.final && piece.end === contentSize(file)) file.tailTaken = true;
   return {
     file: file.info,
     start: piece.start,
@@ -165,6 +192,7 @@ function acceptedSlice(
     lines: piece.lines,
     crc: piece.crc,
     head: piece.head,
+    header: piece.start === 0 ? result.header : null,
     records: result.records,
     rejected: result.rejected,
     rejects: placeRejects(result.rejects, piece.firstLine, left),
@@ -253,6 +281,10 @@ function isUnchanged(desk: Desk, flight: Flight, byWorker: FileStamp | null): bo
       lookAgain(desk, file);
       return !flight.cut.void;
     case 'grown':
+      if (file.isPacked) {
+        lookAgain(desk, file);
+        return false;
+      }
       return takeGrowth(desk, flight, stamp);
     case 'rewritten':
     case 'shrunk':
@@ -267,8 +299,11 @@ function isUnchanged(desk: Desk, flight: Flight, byWorker: FileStamp | null): bo
 
 function stampNow(desk: Desk, flight: Flight): FileStamp | null {
   const { handle, file } = flight;
+  if (file.isPacked && file.place === 'nowhere') return file.stamp;
   const stats =
-    handle !== null && !handle.letGo ? fstatSync(handle.fd, { bigint: true }) : lstatQuietly(file.path);
+    handle !== null && !handle.letGo && !file.isPacked
+      ? fstatSync(handle.fd, { bigint: true })
+      : lstatQuietly(file.path);
   return stats === null ? null : stampOf(stats, desk.birthsKept);
 }
 

@@ -5,9 +5,11 @@ import { tidy } from './after.ts';
 import type { Desk } from './desk.ts';
 import { enter, forget, letGo, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
+import { contentSize } from './file.ts';
 import { finalAfterMs, isFinal, isStill } from './finality.ts';
 import { confirm } from './ledger.ts';
 import { lookAgain } from './looks.ts';
+import { startUnpacking } from './packed.ts';
 import { extent, inFlight, isCommitted, waitsForTail } from './reading.ts';
 import { rest, retryNow } from './trouble.ts';
 
@@ -33,6 +35,9 @@ function attendTo(desk: Desk, file: SourceFile, nowMs: number): boolean {
     case 'resting':
       if (nowMs >= file.phase.untilMs) tryAgain(desk, file);
       return false;
+    case 'unpacking':
+      attendUnpacking(desk, file, nowMs);
+      return false;
     case 'reading':
       return attendReading(desk, file, nowMs);
     case 'done':
@@ -56,15 +61,15 @@ function attendTo(desk: Desk, file: SourceFile, nowMs: number): boolean {
 function attendReading(desk: Desk, file: SourceFile, nowMs: number): boolean {
   const { settings } = desk;
   const standsForMs = nowMs - file.stillness.sinceMs;
-  if (isCommitted(file.reading, file.stamp.size)) {
+  if (isCommitted(file.reading, contentSize(file))) {
     if (standsForMs < settings.settleMs || !lookOrVanish(desk, file)) return false;
     return (
       file.phase.kind === 'reading' &&
-      isCommitted(file.reading, file.stamp.size) &&
+      isCommitted(file.reading, contentSize(file)) &&
       isStill(file.stillness, settings)
     );
   }
-  if (!waitsForTail(file.reading, file.stamp.size)) {
+  if (!waitsForTail(file.reading, contentSize(file))) {
     desk.pending.delete(file);
     // Nothing in flight, nothing at rest: there is something to cut.
     if (!inFlight(file.reading)) wake(desk, file);
@@ -75,6 +80,13 @@ function attendReading(desk: Desk, file: SourceFile, nowMs: number): boolean {
   desk.pending.delete(file);
   wake(desk, file);
   return false;
+}
+
+/** One that is still being written would be found cut off. */
+function attendUnpacking(desk: Desk, file: SourceFile, nowMs: number): void {
+  if (file.phase.kind !== 'unpacking' || file.phase.running) return;
+  if (nowMs - file.stillness.sinceMs < desk.settings.settleMs || !lookOrVanish(desk, file)) return;
+  if (isStill(file.stillness, desk.settings)) startUnpacking(desk, file);
 }
 
 function lookOrVanish(desk: Desk, file: SourceFile): boolean {

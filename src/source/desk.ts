@@ -8,7 +8,7 @@ import type { Books } from '../core/books.ts';
 import type { ParsedChunk } from '../core/chunk.ts';
 import type { FileStamp, GenerationId } from '../core/slice.ts';
 import type { Handle, Phase, SourceFile } from './file.ts';
-import { isSettled, startGeneration } from './file.ts';
+import { contentSize, isSettled, startGeneration } from './file.ts';
 import { isFinal } from './finality.ts';
 import type { Settings } from './options.ts';
 import type { ReadyFiles } from './ready.ts';
@@ -71,6 +71,8 @@ export interface Desk {
   /** Numbers looks, so that an older answer never overrides a newer one. */
   looks: number;
   openFiles: number;
+  /** Compressed files that are being unpacked just now. */
+  unpacking: number;
   closed: boolean;
   /** Asks for a scan soon. */
   requestScan: () => void;
@@ -93,7 +95,7 @@ function uncount(desk: Desk, before: Phase, after: Phase): void {
 /** Puts a file where it belongs now: into the queue of what can be read, or among those for which time decides. */
 export function wake(desk: Desk, file: SourceFile): void {
   if (file.phase.kind !== 'reading' || desk.closed) return;
-  const bytes = uncutBytes(file.reading, file.stamp.size, isFinal(file.stillness, desk.settings));
+  const bytes = uncutBytes(file.reading, contentSize(file), takesEnd(desk, file));
   if (bytes > 0) {
     if (!file.queued) queueFor(desk, file, bytes).put(file);
     desk.bell.ring();
@@ -103,7 +105,31 @@ export function wake(desk: Desk, file: SourceFile): void {
 }
 
 function isAtRest(file: SourceFile): boolean {
-  return isCommitted(file.reading, file.stamp.size) || waitsForTail(file.reading, file.stamp.size);
+  return isCommitted(file.reading, contentSize(file)) || waitsForTail(file.reading, contentSize(file));
+}
+
+/** Whether an unterminated last record is decided: a compressed file is not read before it is whole. */
+export function takesEnd(desk: Desk, file: SourceFile): boolean {
+  return file.isPacked || isFinal(file.stillness, desk.settings);
+}
+
+/** Ranges of it may be cut from now on; of a compressed one once it is unpacked. */
+export function beginReading(desk: Desk, file: SourceFile): void {
+  if (file.isPacked && file.handle === null) {
+    enter(desk, file, { kind: 'unpacking', running: false });
+    desk.pending.add(file);
+    desk.bell.ring();
+    return;
+  }
+  enter(desk, file, { kind: 'reading' });
+  wake(desk, file);
+}
+
+/** A compressed file that changed, or was read and has something to be read again: from a fresh copy, compared first. */
+export function unpackAgain(desk: Desk, file: SourceFile): void {
+  voidFlights(desk, file);
+  letGo(desk, file);
+  beginReading(desk, file);
 }
 
 /** Files with an open descriptor stay among the large ones until they are wholly committed. */
@@ -137,8 +163,8 @@ export function renew(desk: Desk, file: SourceFile, warning: 'overwritten' | nul
   file.stillness = { ...file.stillness, grew: false };
   desk.byGeneration.set(file.info.id, file);
   desk.settings.events.found(file.info.name, file.stamp.size);
-  enter(desk, file, { kind: 'reading' });
-  wake(desk, file);
+  if (file.isPacked) letGo(desk, file);
+  beginReading(desk, file);
 }
 
 /** Drops a file from all tables. */

@@ -12,9 +12,11 @@ import type { CommittedSlice, GenerationId } from '../core/slice.ts';
 import { acceptTask, dropHandles, failTask } from './acceptance.ts';
 import { deletingKey, finishDeleting } from './after.ts';
 import { FINISH_MAX, attend, finish } from './closing.ts';
+import { countRefused } from './budget.ts';
 import { codeOf } from './content.ts';
 import type { Desk } from './desk.ts';
 import { enter, forget, inBackground, letGo, noticeOnce, voidFlights, wake } from './desk.ts';
+import { contentSize } from './file.ts';
 import { Inquiry } from './inquiry.ts';
 import { applyScan, lookAgain, meet } from './looks.ts';
 import { looseText, nameFilter, ownBytes } from './names.ts';
@@ -117,7 +119,8 @@ class Directory implements DirectorySource {
     for (const slice of slices) {
       const file = desk.byGeneration.get(slice.generation);
       if (file === undefined || !commit(file.reading, slice.start)) continue;
-      if (isCommitted(file.reading, file.stamp.size) && file.place === 'folder') letGo(desk, file);
+      countRefused(desk, file, slice.refused);
+      if (isCommitted(file.reading, contentSize(file)) && file.place === 'folder') letGo(desk, file);
       // The watcher holds back a second change within 50 ms: look at once at a file that grows.
       if (file.stillness.grew && file.phase.kind === 'reading') lookAgain(desk, file);
       wake(desk, file);
@@ -140,6 +143,7 @@ class Directory implements DirectorySource {
       const file = this.#desk.byGeneration.get(slice.file.id);
       if (file === undefined) continue;
       giveBack(file.reading, slice.start);
+      file.records -= slice.records;
       file.rejected -= slice.rejected;
       wake(this.#desk, file);
     }
@@ -309,6 +313,7 @@ function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan:
     era: 0,
     looks: 0,
     openFiles: 0,
+    unpacking: 0,
     closed: false,
     requestScan,
   };
@@ -349,7 +354,7 @@ function stateOf(desk: Desk): SourceState {
   for (const file of desk.busy) {
     if (file.phase.kind === 'done' || file.phase.kind === 'finishing') continue;
     filesWaiting += 1;
-    bytesWaiting += Math.max(0, file.stamp.size - committedBytes(file.reading));
+    bytesWaiting += Math.max(0, contentSize(file) - committedBytes(file.reading));
   }
   const { seen, done, refused } = desk.counts;
   return { filesSeen: seen, filesDone: done, filesWaiting, filesRefused: refused, bytesWaiting };

@@ -9,6 +9,7 @@ import { nameKey, printableName } from './names.ts';
 import type { Parsed, Reading } from './reading.ts';
 import { startReading } from './reading.ts';
 import type { Entry } from './scan.ts';
+import { isPackedName } from './unpack.ts';
 
 /** An open descriptor, shared with workers. Closed when it is let go and no task uses it any more. */
 export interface Handle {
@@ -22,6 +23,8 @@ export type Phase =
   | { readonly kind: 'asking' }
   /** Ranges may be cut. */
   | { readonly kind: 'reading' }
+  /** Compressed, and waiting to be unpacked or being so. */
+  | { readonly kind: 'unpacking'; readonly running: boolean }
   /** Grown or touched: what is committed is compared before reading goes on. `again`: it changed once more meanwhile. */
   | { readonly kind: 'comparing'; what: 'ends' | 'all'; again: boolean }
   /** All committed and still: the books are being asked to confirm it. */
@@ -53,10 +56,17 @@ export interface SourceFile {
   seenMs: number;
   phase: Phase;
   reading: Reading;
-  /** Refused or rejected records known to be in the books or on their way. */
+  /** Records accepted, and those of them that were rejected: known to be in the books or on their way. */
+  records: number;
   rejected: number;
+  /** A person decided to read on after it was parked: no error budget stops it again. */
+  resumed: boolean;
   blankLines: number;
   handle: Handle | null;
+  /** Compressed, by its name: read from an unpacked copy without a name, which `handle` holds. */
+  isPacked: boolean;
+  /** Length of that copy; 0 until there was one. */
+  unpackedBytes: number;
   /** The books have a row of this generation, or will have one. */
   registered: boolean;
   /** Read in tasks of its own: its task killed a worker together with others. */
@@ -87,9 +97,13 @@ export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowM
     seenMs: nowMs,
     phase: { kind: 'asking' },
     reading: startReading([]),
+    records: 0,
     rejected: 0,
+    resumed: false,
     blankLines: 0,
     handle: null,
+    isPacked: isPackedName(entry.nameBytes),
+    unpackedBytes: 0,
     registered: false,
     alone: false,
     identified: false,
@@ -98,6 +112,11 @@ export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowM
     queued: false,
     tailTaken: false,
   };
+}
+
+/** Length of what is read of a file: of its unpacked content when it is compressed. */
+export function contentSize(file: SourceFile): number {
+  return file.isPacked ? file.unpackedBytes : file.stamp.size;
 }
 
 /** A content of its own, with an id that nobody chose before. */
@@ -111,7 +130,9 @@ function newInfo(nameBytes: Buffer, stamp: FileStamp, replaces: GenerationId | n
 export function startGeneration(file: SourceFile, replaces: GenerationId | null): void {
   file.info = newInfo(file.nameBytes, file.stamp, replaces);
   file.reading = startReading([]);
+  file.records = 0;
   file.rejected = 0;
+  file.resumed = false;
   file.blankLines = 0;
   file.registered = false;
   file.tailTaken = false;
@@ -120,6 +141,7 @@ export function startGeneration(file: SourceFile, replaces: GenerationId | null)
 
 /** Counts what an accepted slice brought. */
 export function countResult(file: SourceFile, result: Parsed): void {
+  file.records += result.records;
   file.rejected += result.rejected;
   file.blankLines += result.blankLines;
   file.faults = 0;
@@ -131,6 +153,7 @@ export function isSettled(phase: Phase): boolean {
   switch (phase.kind) {
     case 'asking':
     case 'reading':
+    case 'unpacking':
     case 'comparing':
     case 'finishing':
       return false;

@@ -8,6 +8,8 @@ import { birthsConflict } from './stamp.ts';
 export interface FoundFile {
   readonly nameBytes: Uint8Array;
   readonly stamp: FileStamp;
+  /** Compressed: its size says nothing about how far it was read. */
+  readonly isPacked?: boolean;
 }
 
 /** What a comparison of committed bytes with the file gave; 'unread' before there was one. */
@@ -52,6 +54,7 @@ function identifyKnown(
     case 'parked':
       return { kind: 'settled', known };
     case 'refused':
+    case 'undone':
       return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
     case 'done':
       if (unchanged(file, known, 'ctime') && !moved) return { kind: 'settled', known };
@@ -61,7 +64,7 @@ function identifyKnown(
     default:
       known.state satisfies never;
   }
-  if (file.stamp.size < extentOf(known) || content === 'other') {
+  if (isShorter(file, known) || content === 'other') {
     const previous = moved ? newest(file, candidates, 'same_name') : known;
     return replaced((previous ?? known).info.id, moved ? null : 'overwritten');
   }
@@ -72,13 +75,13 @@ function identifyKnown(
 /** Device numbers change with reboots and containers; the same inode, birth time and path there is believed when all content agrees. */
 function identifyOnOtherDevice(file: FoundFile, known: KnownGeneration, content: Content): Identity {
   if (known.state === 'parked') return { kind: 'settled', known };
-  if (known.state === 'refused') {
+  if (known.state === 'refused' || known.state === 'undone') {
     return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
   }
   // To the nanosecond the same three times, inode, size and path: no doubt that would be worth reading it all.
   const certain = file.stamp.birthNs !== null && known.info.stamp.birthNs !== null;
   if (certain && unchanged(file, known, 'ctime')) return { kind: 'settled', known };
-  if (file.stamp.size < extentOf(known) || content === 'other') return replaced(known.info.id, null);
+  if (isShorter(file, known) || content === 'other') return replaced(known.info.id, null);
   if (content === 'same') return { kind: 'continue', known, moved: true };
   return { kind: 'compare', known, what: 'all' };
 }
@@ -130,6 +133,10 @@ function grownSinceDone(file: FoundFile, known: KnownGeneration): boolean {
  */
 function comparison(file: FoundFile, known: KnownGeneration): 'ends' | 'all' {
   return known.state === 'done' || file.stamp.size === extentOf(known) ? 'all' : 'ends';
+}
+
+function isShorter(file: FoundFile, known: KnownGeneration): boolean {
+  return file.isPacked !== true && file.stamp.size < extentOf(known);
 }
 
 function extentOf(known: KnownGeneration): number {

@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { KnownGeneration, KnownSlice } from '../core/books.ts';
 import { compare } from './content.ts';
 import type { Desk } from './desk.ts';
-import { enter, wake } from './desk.ts';
+import { beginReading, enter } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { startGeneration } from './file.ts';
 import type { Content, Identity } from './identity.ts';
@@ -78,7 +78,8 @@ export class Inquiry {
 
   #decide(file: SourceFile, candidates: readonly KnownGeneration[], content: Content): void {
     if (file.phase.kind !== 'asking') return;
-    const identity = identify(file, candidates, content);
+    // A compressed file is compared when it is unpacked.
+    const identity = identify(file, candidates, file.isPacked ? 'same' : content);
     if (identity.kind === 'compare') void this.#compare(file, candidates, identity);
     else start(this.#desk, file, identity);
   }
@@ -152,8 +153,7 @@ function startNew(desk: Desk, file: SourceFile, identity: Extract<Identity, { ki
     );
   }
   desk.settings.events.found(file.info.name, file.stamp.size);
-  enter(desk, file, { kind: 'reading' });
-  wake(desk, file);
+  beginReading(desk, file);
 }
 
 /** Under the generation that the books know; the name and stamp are those of now. */
@@ -163,7 +163,9 @@ function adoptKnown(desk: Desk, file: SourceFile, known: KnownGeneration): void 
   desk.byGeneration.set(file.info.id, file);
   desk.byInode.set(inodeKey(file.stamp), file);
   file.reading = startReading(known.slices.map(pieceOf));
+  file.records = known.records;
   file.rejected = known.rejected;
+  file.resumed = known.resumed;
   file.registered = true;
   // Only an end that was confirmed can have been taken as final.
   file.tailTaken = known.state === 'done';
@@ -176,6 +178,11 @@ function startSettled(desk: Desk, file: SourceFile, known: KnownGeneration): voi
       enter(desk, file, { kind: known.state });
       desk.counts.refused += 1;
       desk.settings.events.refused(file.info.name, known.reason ?? known.state);
+      break;
+    case 'undone':
+      // Left alone like a refused one, until it is another content; but nothing is wrong with it.
+      enter(desk, file, { kind: 'refused' });
+      desk.counts.refused += 1;
       break;
     case 'done':
       // With archive or delete the books confirm it once more before the file is touched.

@@ -62,6 +62,7 @@ export async function confirm(
   const ended = files.map((file) => ({
     info: file.info,
     stamp: stampAtEnd(file),
+    ...(file.isPacked && { reach: extent(file.reading) }),
     blankLines: file.blankLines,
   }));
   try {
@@ -74,7 +75,7 @@ export async function confirm(
 
 /** The size that was read is the one that must be covered. */
 function stampAtEnd(file: SourceFile): FileStamp {
-  return { ...file.stamp, size: extent(file.reading) };
+  return file.isPacked ? file.stamp : { ...file.stamp, size: extent(file.reading) };
 }
 
 /** The sink reports a database that is away by itself; here it is only said that something waits for it. */

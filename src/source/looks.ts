@@ -5,9 +5,19 @@ import { fstatSync } from 'node:fs';
 import type { Compared } from './content.ts';
 import { compare, compareOpen, readRangeSync, withFileSync } from './content.ts';
 import type { Desk } from './desk.ts';
-import { closeIfUnused, enter, forget, noticeOnce, renew, voidFlights, wake } from './desk.ts';
+import {
+  beginReading,
+  closeIfUnused,
+  enter,
+  forget,
+  noticeOnce,
+  renew,
+  unpackAgain,
+  voidFlights,
+  wake,
+} from './desk.ts';
 import type { SourceFile } from './file.ts';
-import { newFile } from './file.ts';
+import { contentSize, newFile } from './file.ts';
 import { follow } from './ledger.ts';
 import { nameKey, printableName } from './names.ts';
 import { extent, isCommitted } from './reading.ts';
@@ -16,6 +26,7 @@ import { lstatQuietly } from './scan.ts';
 import type { FileStamp } from '../core/slice.ts';
 import { birthsConflict, changeBetween, inodeKey, sameKey, stampOf } from './stamp.ts';
 import { rest, retryNow, trouble } from './trouble.ts';
+import { isPackedName } from './unpack.ts';
 
 /** Its name means another file, or none: the scan will tell. */
 const GONE_REST_MS = 100;
@@ -91,6 +102,7 @@ function rename(desk: Desk, file: SourceFile, entry: Entry, key: string): void {
   if (desk.byName.get(file.nameKey) === file) desk.byName.delete(file.nameKey);
   file.nameBytes = entry.nameBytes;
   file.nameKey = key;
+  file.isPacked = isPackedName(entry.nameBytes);
   file.path = entry.path;
   file.place = 'folder';
   file.info = { ...file.info, name: printableName(entry.nameBytes), nameBytes: entry.nameBytes };
@@ -120,7 +132,7 @@ export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): v
 
 /** Not in the folder any more. With an open descriptor the rest of it can still be read; nothing of it is lost then. */
 function vanish(desk: Desk, file: SourceFile): void {
-  const unread = !isCommitted(file.reading, file.stamp.size);
+  const unread = !isCommitted(file.reading, contentSize(file));
   const { kind } = file.phase;
   const readable = kind === 'reading' || kind === 'comparing' || kind === 'resting';
   if (unread && readable && file.handle !== null) {
@@ -142,7 +154,13 @@ function vanish(desk: Desk, file: SourceFile): void {
 /** Looks at one known file at once, by descriptor where there is one. False when it is not there any more. */
 export function lookAgain(desk: Desk, file: SourceFile): boolean {
   desk.looks += 1;
-  const stats = file.handle === null ? lstatQuietly(file.path) : fstatSync(file.handle.fd, { bigint: true });
+  if (file.isPacked && file.place === 'nowhere') {
+    // Its unpacked copy is all that there is, and does not change.
+    applyLook(desk, file, file.stamp, desk.looks);
+    return true;
+  }
+  const handle = file.isPacked ? null : file.handle;
+  const stats = handle === null ? lstatQuietly(file.path) : fstatSync(handle.fd, { bigint: true });
   if (stats === null || !stats.isFile()) return false;
   const stamp = stampOf(stats, desk.birthsKept);
   if (!sameKey(file.stamp, stamp)) return false;
@@ -165,6 +183,10 @@ export function applyLook(desk: Desk, file: SourceFile, stamp: FileStamp, lookNu
     renew(desk, file, null);
     // Not with every line that somebody appends to a file with a bad header.
     rest(desk, file, desk.settings.settleMs, true);
+    return;
+  }
+  if (file.isPacked && change !== 'replaced') {
+    unpackAgain(desk, file);
     return;
   }
   if (change === 'replaced' || (change === 'shrunk' && stamp.size < extent(file.reading))) {
@@ -195,7 +217,8 @@ export function noteStillness(
 
 /** Nothing is read on before what is committed has been found to be what stands there. */
 function compareFirst(desk: Desk, file: SourceFile, what: 'ends' | 'all'): void {
-  if (file.phase.kind === 'comparing') {
+  if (file.isPacked) unpackAgain(desk, file);
+  else if (file.phase.kind === 'comparing') {
     file.phase.again = true;
     if (what === 'all') file.phase.what = 'all';
   } else if (file.reading.pieces.length === 0) {
@@ -241,21 +264,22 @@ async function compareFile(desk: Desk, file: SourceFile, what: 'ends' | 'all'): 
 /** The committed part stands: goes on, and says so when an end that was taken as final was torn. */
 export function readOn(desk: Desk, file: SourceFile): void {
   const last = file.reading.pieces.at(-1);
-  if (file.tailTaken && last !== undefined && file.stamp.size > last.end) {
+  if (file.tailTaken && last !== undefined && contentSize(file) > last.end) {
     file.tailTaken = false;
     warnOfTornTail(desk, file, last.end, last.firstLine + last.lines - 1);
   }
   if (file.nameIsNew && file.registered) follow(desk, file);
   file.nameIsNew = false;
-  enter(desk, file, { kind: 'reading' });
-  wake(desk, file);
+  beginReading(desk, file);
 }
 
 function warnOfTornTail(desk: Desk, file: SourceFile, end: number, line: number): void {
   const lineEnd = desk.settings.dialect.newline === 'cr' ? 0x0d : 0x0a;
   const fits = (): boolean => true;
-  const byte = withFileSync(file.path, fits, (fd) => readRangeSync(fd, end - 1, 1)?.[0] ?? null);
-  if (byte === lineEnd || byte === null) return;
+  const bytes = withFileSync(file.path, fits, (fd) => readRangeSync(fd, end - 2, 2));
+  if (bytes === null || bytes.includes(lineEnd, -1)) return;
+  // In UTF-16 LE a line end is two bytes, the second of which is zero.
+  if (bytes[1] === 0 && bytes[0] === lineEnd) return;
   // Both halves were counted as a line.
   const open = file.reading.chains.at(-1);
   if (open !== undefined) open.line -= 1;

@@ -5,9 +5,9 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { SliceTask } from '../core/slice.ts';
 import { OPEN_FLAGS } from './content.ts';
 import type { Desk, Flight } from './desk.ts';
-import { OPEN_FILES_MAX, letGo, wake } from './desk.ts';
+import { OPEN_FILES_MAX, letGo, takesEnd, unpackAgain, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
-import { isFinal } from './finality.ts';
+import { contentSize } from './file.ts';
 import { noteStillness } from './looks.ts';
 import type { Cut } from './reading.ts';
 import { cutNext, uncutBytes, waitsForTail } from './reading.ts';
@@ -38,6 +38,7 @@ export function offer(desk: Desk, room: 'any' | 'small'): SourceTask | null {
 
 /** Null when the file in front had nothing to give and left the queue. */
 function sliceLarge(desk: Desk, file: SourceFile): SourceTask | 'blocked' | null {
+  if (file.phase.kind === 'reading' && file.handle === null && file.isPacked) unpackAgain(desk, file);
   if (file.phase.kind === 'reading' && file.handle === null) {
     if (desk.openFiles >= OPEN_FILES_MAX && !closeResting(desk)) return 'blocked';
     openHandle(desk, file);
@@ -56,7 +57,7 @@ function sliceLarge(desk: Desk, file: SourceFile): SourceTask | 'blocked' | null
 function closeResting(desk: Desk): boolean {
   for (const file of desk.pending) {
     const { handle, reading, stamp } = file;
-    if (handle === null || handle.users > 0 || file.place !== 'folder') continue;
+    if (handle === null || handle.users > 0 || file.place !== 'folder' || file.isPacked) continue;
     if (file.phase.kind !== 'reading' || !waitsForTail(reading, stamp.size)) continue;
     letGo(desk, file);
     return true;
@@ -68,6 +69,7 @@ function packSmall(desk: Desk): SourceTask | null {
   const flights: Flight[] = [];
   let bytes = 0;
   for (let file = desk.small.first(); file !== null; file = desk.small.first()) {
+    if (file.phase.kind === 'reading' && file.isPacked && file.handle === null) unpackAgain(desk, file);
     const rest = restOf(desk, file);
     if (rest > 0 && (file.handle !== null || rest >= desk.settings.sliceBytes)) {
       desk.small.takeFirst();
@@ -88,17 +90,12 @@ function packSmall(desk: Desk): SourceTask | null {
 /** Bytes that could be cut now; 0 for a file that is not being read. */
 function restOf(desk: Desk, file: SourceFile): number {
   if (file.phase.kind !== 'reading') return 0;
-  return uncutBytes(file.reading, file.stamp.size, isFinal(file.stillness, desk.settings));
+  return uncutBytes(file.reading, contentSize(file), takesEnd(desk, file));
 }
 
 function cutOf(desk: Desk, file: SourceFile): Cut | null {
   if (file.phase.kind !== 'reading') return null;
-  return cutNext(
-    file.reading,
-    file.stamp.size,
-    isFinal(file.stillness, desk.settings),
-    desk.settings.sliceBytes,
-  );
+  return cutNext(file.reading, contentSize(file), takesEnd(desk, file), desk.settings.sliceBytes);
 }
 
 function flightOf(file: SourceFile, cut: Cut): Flight {

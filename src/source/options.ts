@@ -3,6 +3,7 @@
 
 import { constants } from 'node:fs';
 import { access, mkdir, realpath, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { isAbsolute, relative, sep } from 'node:path';
 
 import type { Dialect } from '../core/slice.ts';
@@ -10,6 +11,9 @@ import { SLICE_BYTES } from '../core/slice.ts';
 import { MillraceError } from '../errors.ts';
 import { codeOf } from './content.ts';
 import type { SettleRule } from './finality.ts';
+import type { UnpackRule } from './unpack.ts';
+
+const UNPACKED_BYTES_MAX = 16 * 2 ** 30;
 
 export type WatchMode = 'auto' | 'poll' | 'off';
 export type AfterCommit = 'keep' | 'archive' | 'delete';
@@ -42,6 +46,12 @@ export interface DirectoryOptions {
   readonly dialect?: Dialect;
   readonly rejectsMaxPerFile?: number;
   readonly sliceBytes?: number;
+  /** For compressed files. */
+  readonly unpacking?: UnpackRule;
+  /** A file with more rejected records is parked; null: no limit. */
+  readonly rejectsMax?: number | null;
+  /** The same as a share of the file's records, 0 to 1. */
+  readonly rejectsMaxShare?: number | null;
   readonly events: DirectoryEvents;
   /** Monotonic milliseconds. */
   readonly now?: () => number;
@@ -77,6 +87,9 @@ function withDefaults(options: DirectoryOptions): Settings {
     dialect: options.dialect ?? { newline: 'lf' },
     rejectsMaxPerFile: options.rejectsMaxPerFile ?? 10_000,
     sliceBytes: options.sliceBytes ?? SLICE_BYTES,
+    unpacking: options.unpacking ?? { folder: tmpdir(), bytesMax: UNPACKED_BYTES_MAX },
+    rejectsMax: options.rejectsMax ?? null,
+    rejectsMaxShare: options.rejectsMaxShare ?? null,
     events: options.events,
     now: options.now ?? ((): number => performance.now()),
   };

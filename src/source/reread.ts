@@ -28,6 +28,7 @@ export function rereader(
     };
     try {
       if (file.handle !== null) return read(file.handle.fd);
+      if (file.isPacked) return null; // its unpacked copy is gone
       return withFileSync(file.path, (stats) => sameKey(file.stamp, stampOf(stats, desk.birthsKept)), read);
     } catch {
       return null; // an I/O error: the reject is written down without its bytes, as the interface allows

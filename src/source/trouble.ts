@@ -2,7 +2,7 @@
 
 import { codeOf } from './content.ts';
 import type { Desk } from './desk.ts';
-import { enter, letGo, noticeOnce, voidFlights, wake } from './desk.ts';
+import { beginReading, enter, letGo, noticeOnce, voidFlights } from './desk.ts';
 import type { SourceFile } from './file.ts';
 
 const BACKOFF_FIRST_MS = 250;
@@ -78,6 +78,5 @@ export function retryNow(desk: Desk, file: SourceFile): void {
     desk.unknown.add(file);
     return;
   }
-  enter(desk, file, { kind: 'reading' });
-  wake(desk, file);
+  beginReading(desk, file);
 }

@@ -41,8 +41,15 @@ function chunkOf(
 
 function books(file: string, inserted: number, duplicates: number): CommittedSlice {
   const generation = file as GenerationId;
-  const counts = { inserted, duplicates, conflicting: 0, rejected: 0 };
-  return { generation, start: 0, end: 1, records: inserted + duplicates, ...counts };
+  const counts = {
+    records: inserted + duplicates,
+    inserted,
+    duplicates,
+    conflicting: 0,
+    rejected: 0,
+    refused: 0,
+  };
+  return { generation, start: 0, end: 1, ...counts };
 }
 
 const verdictsOf = (chunk: JudgedChunk): number[] =>

@@ -45,7 +45,9 @@ function decide(one: Case): Identity {
       reason: null,
       ended: state === 'reading' ? null : { size, mtimeNs, ctimeNs },
       slices: [{ start: 0, end: known.end ?? 50, firstLine: 1, lines: 1, crc: 0, head: null }],
+      records: 0,
       rejected: 0,
+      resumed: false,
       order: known.order ?? 0,
     };
   });
@@ -193,6 +195,13 @@ const CASES: readonly Case[] = [
     expected: 'new, replaces null',
   },
   { what: 'refused, unchanged', file: RENAMED, known: [{ state: 'refused' }], expected: 'settled g' },
+  { what: 'undone, unchanged', file: RENAMED, known: [{ state: 'undone' }], expected: 'settled g' },
+  {
+    what: 'undone, delivered anew',
+    file: TOUCHED,
+    known: [{ state: 'undone' }],
+    expected: 'new, replaces g',
+  },
   { what: 'refused, mended', file: TOUCHED, known: [{ state: 'refused' }], expected: 'new, replaces g' },
   { what: 'parked, whatever it is now', file: GROWN, known: [{ state: 'parked' }], expected: 'settled g' },
   {

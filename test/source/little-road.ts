@@ -34,6 +34,7 @@ interface Row {
   records: number;
   rejected: number;
   order: number;
+  resumed: boolean;
 }
 
 export class MemoryBooks implements Books {
@@ -61,6 +62,7 @@ export class MemoryBooks implements Books {
         duplicates: 0,
         conflicting: 0,
         rejected: slice.rejected,
+        refused: 0,
       };
     });
   }
@@ -130,6 +132,7 @@ export class MemoryBooks implements Books {
       records: 0,
       rejected: 0,
       order,
+      resumed: false,
     };
     this.rows.set(info.id, row);
     return row;

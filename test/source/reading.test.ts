@@ -57,6 +57,7 @@ function parsed(text: string, start: number, end: number): Parsed {
     lines: lines + unterminated,
     crc: 0,
     head: null,
+    header: null,
     records: 1,
     rows: 1,
     rejected: 0,

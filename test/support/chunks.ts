@@ -208,6 +208,7 @@ function sliceOf(
       start < 65_536
         ? { length: Math.min(end, 65_536), hash: createHash('sha256').update(content).digest() }
         : null,
+    header: null,
     records: rows + rejects.length,
     rejected: rejects.length,
     rejects,

@@ -32,6 +32,7 @@ export function settledChunk(...parts: readonly SettledPart[]): [JudgedChunk, Co
       duplicates,
       conflicting: 0,
       rejected,
+      refused: 0,
     }),
   );
   return [{ slices } as unknown as JudgedChunk, committed];

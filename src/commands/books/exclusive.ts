@@ -19,13 +19,25 @@ export async function underExclusiveFence<T>(
   sources: readonly SourceRow[],
   work: () => Promise<T>,
 ): Promise<T> {
+  return underFence(client, sources, async () => {
+    const ids = sources.map(({ id }) => id);
+    await client.query('UPDATE millrace.leases SET forget = forget + 1 WHERE source_id = ANY ($1)', [ids]);
+    return work();
+  });
+}
+
+/** The same where rows only come and books only change in their counts: whoever runs may go on with what it remembers. */
+export async function underFence<T>(
+  client: pg.Client,
+  sources: readonly SourceRow[],
+  work: () => Promise<T>,
+): Promise<T> {
   const ids = sources.map(({ id }) => id).toSorted((a, b) => a - b); // two resets at once must not wait for each other
   await client.query(
     `BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}; SET LOCAL synchronous_commit = on`,
   );
   try {
     for (const id of ids) await client.query('SELECT pg_advisory_xact_lock($1, $2)', [LOCK_CLASS, id]);
-    await client.query('UPDATE millrace.leases SET forget = forget + 1 WHERE source_id = ANY ($1)', [ids]);
     const result = await work();
     await client.query('COMMIT');
     return result;
@@ -41,7 +53,7 @@ function busy(cause: unknown): MillraceError {
     'database',
     `somebody is writing and did not pause for ${LOCK_TIMEOUT_MS / 1000} s`,
     {
-      wayOut: 'stop the running millrace, then try again; nothing was removed',
+      wayOut: 'stop the running millrace, then try again; nothing was changed',
       cause,
     },
   );

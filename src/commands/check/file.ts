@@ -2,7 +2,7 @@
 // ended. The source does this speculatively and in parallel; here the order is the simplest that is right. No output.
 
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
+import { closeSync, constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { KeyTable } from '../../core/key-table.ts';
@@ -12,6 +12,8 @@ import type { Dialect, GenerationId, ParsedSlice } from '../../core/slice.ts';
 import { SLICE_BYTES } from '../../core/slice.ts';
 import { MillraceError } from '../../errors.ts';
 import type { Pool } from '../../pool.ts';
+import type { UnpackRule } from '../../source/unpack.ts';
+import { isPackedName, unpack } from '../../source/unpack.ts';
 import type { Counts, RejectSample } from '../../telemetry/meters.ts';
 
 /** At most so many rejects are listed in all; the rest is counted. */
@@ -28,6 +30,7 @@ export interface CheckedFile extends Counts {
 export interface CheckState {
   readonly pool: Pick<Pool, 'parse'>;
   readonly dialect: Dialect;
+  readonly unpacking: UnpackRule;
   readonly signal: AbortSignal;
   readonly keys: KeyTable;
   readonly rejects: RejectSample[];
@@ -51,7 +54,8 @@ export async function checkFile(state: CheckState, name: string): Promise<Checke
   const file = await openFile(name);
   try {
     const sums: Sums = { name, ms: 0, refused: null, records: 0, inserted: 0, duplicates: 0, rejected: 0 };
-    await readSlices(state, file, sums);
+    if (isPackedName(Buffer.from(name))) await readPacked(state, sums);
+    else await readSlices(state, file.fd, (await file.stat()).size, sums);
     sums.ms = performance.now() - beganMs;
     return sums;
   } finally {
@@ -74,13 +78,35 @@ async function openFile(name: string): Promise<FileHandle> {
   throw new MillraceError('input', `cannot check ${name}: it is ${what}`, { wayOut });
 }
 
-async function readSlices(state: CheckState, file: FileHandle, sums: Sums): Promise<void> {
-  const { size } = await file.stat();
+/** From an unpacked copy without a name, as run does it. */
+async function readPacked(state: CheckState, sums: Sums): Promise<void> {
+  const found = await unpack(sums.name, state.unpacking, () => true).catch((cause: unknown) => {
+    throw unreadable(sums.name, (cause as NodeJS.ErrnoException).code ?? String(cause), cause);
+  });
+  switch (found.kind) {
+    case 'unpacked':
+      try {
+        await readSlices(state, found.fd, found.size, sums);
+      } finally {
+        closeSync(found.fd);
+      }
+      return;
+    case 'refused':
+      sums.refused = `the compressed file cannot be read: ${found.reason}`;
+      return;
+    case 'gone':
+      throw unreadable(sums.name, 'ENOENT');
+    default:
+      found satisfies never;
+  }
+}
+
+async function readSlices(state: CheckState, fd: number, size: number, sums: Sums): Promise<void> {
   const generation = randomUUID() as string as GenerationId;
   let [start, line] = [0, 1];
   while (start < size && !state.signal.aborted) {
     const range = { start, end: Math.min(size, start + SLICE_BYTES), exact: true, limit: size, final: true };
-    const slice = { ...range, generation, path: Buffer.from(sums.name), fd: file.fd };
+    const slice = { ...range, generation, path: Buffer.from(sums.name), fd };
     const rejectsMax = Math.max(0, REJECTS_LISTED_MAX - state.rejects.length);
     const chunk = await state.pool.parse({ slices: [slice], dialect: state.dialect, rejectsMax });
     const parsed = parsedSlice(chunk, sums);

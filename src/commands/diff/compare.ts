@@ -1,13 +1,16 @@
 // A file as it stands now against the rows that an earlier content of it inserted. Finding the earlier content, and the comparison; no words.
 
 import type { FileHandle } from 'node:fs/promises';
+import type { Dialect } from '../../core/slice.ts';
 import type pg from 'pg';
 import { MillraceError } from '../../errors.ts';
 import { quoteTable } from '../../schema/ddl.ts';
 import type { TableDefinition, TableName } from '../../schema/table.ts';
 import type { BookFile, BookSlice } from '../verify/books.ts';
 import { readBooks } from '../verify/books.ts';
-import { firstChanged, openQuietly, runsOf } from '../verify/file.ts';
+import { isForeign, openContent } from '../verify/content.ts';
+import type { Unpacking } from '../verify/content.ts';
+import { firstChanged, runsOf } from '../verify/file.ts';
 import { readLayout, readRecords } from '../verify/reader.ts';
 import type { FoundRecord } from '../verify/reader.ts';
 import { RecordTable } from '../verify/table.ts';
@@ -20,7 +23,8 @@ export interface DiffInput {
   readonly folder: string;
   /** Below the folder; bytes in latin1. */
   readonly name: string;
-  readonly newline: 'lf' | 'cr';
+  readonly dialect: Dialect;
+  readonly unpacking: Unpacking;
   readonly signal: AbortSignal;
   readonly progress: (name: string, bytes: number, of: number) => void;
 }
@@ -62,10 +66,12 @@ const CONTRASTS_MAX = 1_000;
 export async function compareContents(input: DiffInput): Promise<Diff> {
   const books = await readBooks(input.client, input.sourceId);
   const path = Buffer.concat([Buffer.from(`${input.folder}/`), Buffer.from(input.name, 'latin1')]);
-  const file = await openQuietly(path);
+  const file = await openContent(path, input.unpacking);
   const shown = Buffer.from(input.name, 'latin1').toString('utf8');
   if (file === null) throw new MillraceError('input', `there is no file ${shown} in ${input.folder}`);
   try {
+    if (await isForeign(file, input.dialect))
+      throw new MillraceError('input', `${shown} is not written in UTF-8, which diff cannot compare`);
     return await compareOpen(input, shown, file, books);
   } finally {
     await file.close();
@@ -146,7 +152,7 @@ async function addRecords(
   diff: Diff | null,
 ): Promise<void> {
   const { size } = await file.stat();
-  const layout = await readLayout(file, size, input.table, input.newline);
+  const layout = await readLayout(file, size, input.table, input.dialect);
   if (layout === null) {
     if (diff !== null) diff.notes.push('its first line is no header: it has no records');
     return;
@@ -176,7 +182,7 @@ async function addNeighbours(
     const shared = book.slices.filter((slice) => slice.xids.some((xid) => xids.has(xid)));
     if (shared.length === 0) continue;
     const path = Buffer.concat([Buffer.from(`${input.folder}/`), book.nameBytes]);
-    const file = book.isSuperseded ? null : await openQuietly(path);
+    const file = book.isSuperseded ? null : await openContent(path, input.unpacking);
     try {
       if (file !== null && (await firstChanged(file, shared)) === null) {
         const ranges = runsOf(shared).map((run) => ({

@@ -3,12 +3,15 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Dialect } from '../../core/slice.ts';
 import type pg from 'pg';
 import { quoteTable } from '../../schema/ddl.ts';
 import type { TableDefinition, TableName } from '../../schema/table.ts';
 import { MEANINGFUL, groupByTransaction, readBooks } from './books.ts';
 import type { BookFile, BookSlice } from './books.ts';
-import { openQuietly, verifyFile } from './file.ts';
+import { openContent } from './content.ts';
+import type { Unpacking } from './content.ts';
+import { verifyFile } from './file.ts';
 import type { FileTools } from './file.ts';
 import { Findings } from './report.ts';
 import type { Sheet } from './report.ts';
@@ -24,7 +27,8 @@ export interface BalanceInput {
   readonly folder: string;
   /** Names below the folder, as bytes in latin1; null: all files, and the table as a whole. */
   readonly only: ReadonlySet<string> | null;
-  readonly newline: 'lf' | 'cr';
+  readonly dialect: Dialect;
+  readonly unpacking: Unpacking;
   /** Rows that neither a file nor the books know are no difference. */
   readonly allowUnknownRows: boolean;
   readonly signal: AbortSignal;
@@ -44,8 +48,8 @@ async function compareAll(input: BalanceInput): Promise<Findings> {
   const { ofXid, ofSlice } = groupByTransaction(books);
   const records = new RecordTable(input.client, input.table, quoteTable(input.tableName));
   await records.make();
-  const { client, table, newline, signal, progress } = input;
-  const tools = { client, table, newline, records, groups: ofSlice, findings, signal, progress };
+  const { client, table, dialect, signal, progress } = input;
+  const tools = { client, table, dialect, records, groups: ofSlice, findings, signal, progress };
   const read = await readFiles(input, tools, books);
   if (signal.aborted) return findings;
   await noteUnread(input, books, findings);
@@ -75,7 +79,7 @@ async function readFiles(
       continue;
     }
     const path = Buffer.concat([Buffer.from(`${input.folder}/`), book.nameBytes]);
-    const file = book.isSuperseded ? null : await openQuietly(path);
+    const file = book.isSuperseded ? null : await openContent(path, input.unpacking);
     if (file === null) {
       sheet.standing = 'gone';
       if (book.slices.length === 0) read.add(book);

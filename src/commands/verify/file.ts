@@ -1,15 +1,15 @@
 // One file of the books, read again: are its committed bytes still those, what are its records, and what do the books say of them? Valid records
 // go to the table that is compared with the user's.
 
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
+import type { Dialect } from '../../core/slice.ts';
 import type pg from 'pg';
 import type { TableDefinition } from '../../schema/table.ts';
 import { SliceAccount } from './account.ts';
 import type { BookFile, BookSlice } from './books.ts';
 import { readRejects } from './books.ts';
+import { isForeign } from './content.ts';
 import type { Layout } from './reader.ts';
 import { readAt, readLayout, readRecords } from './reader.ts';
 import type { Findings, Sheet } from './report.ts';
@@ -20,26 +20,13 @@ const CRC_BLOCK_BYTES = 4 * 1024 * 1024;
 export interface FileTools {
   readonly client: pg.Client;
   readonly table: TableDefinition;
-  readonly newline: 'lf' | 'cr';
+  readonly dialect: Dialect;
   readonly records: RecordTable;
   readonly groups: ReadonlyMap<BookSlice, number>;
   readonly findings: Findings;
   readonly signal: AbortSignal;
   /** Bytes read so far of a file of that size. */
   readonly progress: (name: string, bytes: number, of: number) => void;
-}
-
-/** Null when it is not there, or is no regular file. Never through a symbolic link, never waiting for a FIFO. */
-export async function openQuietly(path: Buffer | string): Promise<FileHandle | null> {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const file = await open(path, flags).catch((error: unknown) => {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(code)) return null;
-    throw error;
-  });
-  if (file === null || (await file.stat()).isFile()) return file;
-  await file.close();
-  return null;
 }
 
 /** Returns true when all committed ranges were read again. `number` stands for the file in the table of records. */
@@ -61,7 +48,11 @@ export async function verifyFile(
     return false;
   }
   if (book.slices.length === 0) return true;
-  const layout = await readLayout(file, size, tools.table, tools.newline);
+  if (await isForeign(file, tools.dialect)) {
+    sheet.standing = 'foreign';
+    return false;
+  }
+  const layout = await readLayout(file, size, tools.table, tools.dialect);
   if (layout === null) {
     if (book.slices.every(({ records }) => records === 0)) return true;
     const text = 'the first line is no header that names the required columns, though records are booked';

@@ -5,6 +5,7 @@ import { isUtf8 } from 'node:buffer';
 import type { FileHandle } from 'node:fs/promises';
 import Papa from 'papaparse';
 import type { RejectCode } from '../../core/reject.ts';
+import type { Dialect } from '../../core/slice.ts';
 import { RECORD_BYTES_MAX } from '../../core/slice.ts';
 import type { TableDefinition } from '../../schema/table.ts';
 import { cutRecord } from './lines.ts';
@@ -29,6 +30,8 @@ export interface FoundRecord {
 export interface Layout {
   readonly form: Form;
   readonly fieldOf: readonly number[];
+  /** Words that mean NULL when they are all of a field. */
+  readonly nulls: readonly string[];
   readonly headerEnd: number;
   readonly headerLines: number;
 }
@@ -38,17 +41,17 @@ export async function readLayout(
   file: FileHandle,
   size: number,
   table: TableDefinition,
-  newline: 'lf' | 'cr',
+  { newline, delimiter: given = null, nulls = [] }: Dialect,
 ): Promise<Layout | null> {
   const bytes = await readAt(file, 0, Math.min(size, RECORD_BYTES_MAX * 2 + 4));
   const final = bytes.length === size;
-  const candidates = DELIMITERS.flatMap((delimiter) => {
+  const candidates = (given === null ? DELIMITERS : [given]).flatMap((delimiter) => {
     const form = {
       delimiter: delimiter.charCodeAt(0),
       newline: newline === 'cr' ? 0x0d : 0x0a,
       width: 0,
     };
-    return layoutOf(bytes, final, form, table) ?? [];
+    return layoutOf(bytes, final, form, table, nulls) ?? [];
   });
   const known = ({ fieldOf }: Layout): number =>
     fieldOf.reduce(
@@ -60,7 +63,13 @@ export async function readLayout(
   return best !== undefined && complete ? best : null;
 }
 
-function layoutOf(bytes: Buffer, final: boolean, form: Form, table: TableDefinition): Layout | null {
+function layoutOf(
+  bytes: Buffer,
+  final: boolean,
+  form: Form,
+  table: TableDefinition,
+  nulls: readonly string[],
+): Layout | null {
   let at = bytes.length >= 3 && bytes.readUIntBE(0, 3) === 0xefbbbf ? 3 : 0;
   let lines = 0;
   for (;;) {
@@ -74,7 +83,13 @@ function layoutOf(bytes: Buffer, final: boolean, form: Form, table: TableDefinit
         name.replace(/^[ \t]+|[ \t]+$/g, '').replace(/[A-Z]/g, (c) => c.toLowerCase()),
       );
       const fieldOf = table.columns.map(({ name }) => folded.indexOf(name));
-      return { form: { ...form, width: names.length }, fieldOf, headerEnd: cut.next, headerLines: lines };
+      return {
+        form: { ...form, width: names.length },
+        fieldOf,
+        headerEnd: cut.next,
+        headerLines: lines,
+        nulls,
+      };
     }
     at = cut.next;
   }
@@ -216,13 +231,14 @@ function fieldsOf(text: string, { delimiter, newline }: Form): string[][] {
 function judge(
   { offset, length, line }: Waiting,
   fields: readonly string[],
-  { fieldOf }: Layout,
+  { fieldOf, nulls }: Layout,
   table: TableDefinition,
 ): FoundRecord {
   const values: Value[] = [];
   for (const [index, column] of table.columns.entries()) {
     const field = fieldOf[index] ?? -1;
-    const judged = judgeValue(column, field < 0 ? undefined : fields[field]);
+    const text = field < 0 ? undefined : fields[field];
+    const judged = judgeValue(column, text !== undefined && nulls.includes(text) ? '' : text);
     if ('fault' in judged) return { offset, length, line, values: null, code: judged.fault };
     values.push(judged.value);
   }

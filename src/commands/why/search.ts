@@ -1,11 +1,14 @@
 // Where an event stands in the files of a source: a search of the bytes, and a closer look at files that have it. What became of it is
 // decided in fate.ts.
 
+import type { Dialect } from '../../core/slice.ts';
 import type { FileHandle } from 'node:fs/promises';
 import type { TableDefinition } from '../../schema/table.ts';
 import { keyIndex } from '../../schema/table.ts';
 import type { BookFile, BookSlice } from '../verify/books.ts';
-import { firstChanged, openQuietly, runsOf } from '../verify/file.ts';
+import { isForeign, openContent } from '../verify/content.ts';
+import type { Unpacking } from '../verify/content.ts';
+import { firstChanged, runsOf } from '../verify/file.ts';
 import { readAt, readLayout, readRecords } from '../verify/reader.ts';
 import type { FoundRecord } from '../verify/reader.ts';
 
@@ -28,7 +31,8 @@ export interface SearchInput {
   readonly books: readonly BookFile[];
   readonly folder: string;
   readonly table: TableDefinition;
-  readonly newline: 'lf' | 'cr';
+  readonly dialect: Dialect;
+  readonly unpacking: Unpacking;
   /** Canonical. */
   readonly key: string;
   readonly signal: AbortSignal;
@@ -43,13 +47,17 @@ export async function searchFiles(
   for (const [number, book] of input.books.entries()) {
     if (book.slices.length === 0 || input.signal.aborted) continue;
     const path = Buffer.concat([Buffer.from(`${input.folder}/`), book.nameBytes]);
-    const file = book.isSuperseded ? null : await openQuietly(path);
+    const file = book.isSuperseded ? null : await openContent(path, input.unpacking);
     if (file === null) {
       const reason = book.isSuperseded ? 'another content has its name now' : 'the file is gone';
       unsearched.push({ book, reason });
       continue;
     }
     try {
+      if (await isForeign(file, input.dialect)) {
+        unsearched.push({ book, reason: 'it is not written in UTF-8' });
+        continue;
+      }
       if (!(await holds(file, book, input))) continue;
       if ((await firstChanged(file, book.slices)) !== null)
         unsearched.push({ book, reason: 'its bytes are not those that were committed' });
@@ -81,10 +89,10 @@ async function searchFile(
   file: FileHandle,
   book: BookFile,
   number: number,
-  { table, newline, key, signal }: SearchInput,
+  { table, dialect, key, signal }: SearchInput,
 ): Promise<Sighting[]> {
   const { size } = await file.stat();
-  const layout = await readLayout(file, size, table, newline);
+  const layout = await readLayout(file, size, table, dialect);
   const found: Sighting[] = [];
   if (layout === null) return found;
   const keyAt = keyIndex(table);

@@ -39,12 +39,13 @@ const FLUSHED = 'SET LOCAL synchronous_commit = on;';
 const FINISH = `
   UPDATE millrace.files f SET state = 'done', reason = NULL, ended_at = clock_timestamp(),
     size = e.size, mtime_ns = e.mtime_ns, ctime_ns = e.ctime_ns, blank_lines = e.blank_lines
-  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS e (generation, size, mtime_ns, ctime_ns, blank_lines),
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+    AS e (generation, size, mtime_ns, ctime_ns, blank_lines, reach),
   LATERAL (
     SELECT coalesce(bool_and(start_offset = before), true) AS joined, coalesce(max(end_offset), 0) AS reach
     FROM (SELECT start_offset, end_offset, lag(end_offset, 1, 0::bigint) OVER (ORDER BY start_offset) AS before
           FROM millrace.slices WHERE generation = e.generation) s) c
-  WHERE f.generation = e.generation AND c.joined AND c.reach = e.size
+  WHERE f.generation = e.generation AND c.joined AND c.reach = e.reach
   RETURNING f.generation`;
 
 const END = `
@@ -157,5 +158,6 @@ function finishColumns(files: readonly EndedFile[]): unknown[][] {
     files.map(({ stamp }) => stamp.mtimeNs),
     files.map(({ stamp }) => stamp.ctimeNs),
     files.map(({ blankLines }) => blankLines),
+    files.map(({ reach, stamp }) => reach ?? stamp.size),
   ];
 }

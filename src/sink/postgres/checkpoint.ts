@@ -17,11 +17,11 @@ const FILES = `
 const POSITIONS = `
   WITH files AS (${FILES}), batch AS (
     INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid) VALUES ($9, $10, $11, $12))
-  INSERT INTO millrace.slices (generation, start_offset, end_offset, first_line, lines, crc32, head, head_length,
+  INSERT INTO millrace.slices (generation, start_offset, end_offset, first_line, lines, crc32, head, head_length, header,
                                records, inserted, duplicates, rejected, conflicting, epoch, batch)
   SELECT s.*, $9, $10
   FROM unnest($13::uuid[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bytea[], $20::integer[],
-              $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[]) AS s`;
+              $21::bytea[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[]) AS s`;
 
 /** The statement for a batch; prepared once per connection. */
 export function positionsQuery(
@@ -49,6 +49,7 @@ export function positionsQuery(
       ...sliceColumns(slices.map(({ slice }) => slice)),
       heads.map((head) => (head === null ? null : head.hash)),
       heads.map((head) => head?.length ?? null),
+      slices.map(({ slice }) => slice.header),
       slices.map(({ slice }) => slice.records),
       slices.map(({ counts }) => counts?.inserted),
       slices.map(({ counts }) => counts?.duplicates),

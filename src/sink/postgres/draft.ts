@@ -179,9 +179,14 @@ function tallySlices(
   return chunk.slices.map((slice, index) => {
     const [all = 0, stored = 0, bad = 0] = [total[index], inserted[index], refused[index]];
     const { start, end, records } = slice;
-    const duplicates = all - stored - bad;
-    const counts = { inserted: stored, duplicates, conflicting: conflicts[index] ?? 0 };
-    return { generation: slice.file.id, start, end, records, ...counts, rejected: slice.rejected + bad };
+    const counts = {
+      inserted: stored,
+      duplicates: all - stored - bad,
+      conflicting: conflicts[index] ?? 0,
+      rejected: slice.rejected + bad,
+      refused: bad,
+    };
+    return { generation: slice.file.id, start, end, records, ...counts };
   });
 }
 

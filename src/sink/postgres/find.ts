@@ -18,6 +18,7 @@ interface FileRow {
   readonly mtime_ns: string | null;
   readonly ctime_ns: string | null;
   readonly ordinal: string;
+  readonly resumed: boolean;
 }
 
 interface SliceRow {
@@ -29,19 +30,21 @@ interface SliceRow {
   readonly crc32: string;
   readonly head: Buffer | null;
   readonly head_length: number | null;
+  readonly records: string;
   readonly rejected: string;
 }
 
 /** Two index scans, where an OR would read all files of the source. */
 const FILES = `
-  SELECT generation, name, name_bytes, dev, ino, birth_ns, replaces, state, reason, size, mtime_ns, ctime_ns, ordinal
+  SELECT generation, name, name_bytes, dev, ino, birth_ns, replaces, state, reason, size, mtime_ns, ctime_ns, ordinal,
+         resumed_at IS NOT NULL AS resumed
   FROM millrace.files WHERE generation IN (
     SELECT generation FROM millrace.files WHERE source_id = $1 AND ino = ANY($2::numeric[])
     UNION SELECT generation FROM millrace.files WHERE source_id = $1 AND name_bytes = ANY($3::bytea[]))
   ORDER BY ordinal`;
 
 const SLICES = `
-  SELECT generation, start_offset, end_offset, first_line, lines, crc32, head, head_length, rejected
+  SELECT generation, start_offset, end_offset, first_line, lines, crc32, head, head_length, records, rejected
   FROM millrace.slices WHERE generation = ANY($1::uuid[]) ORDER BY generation, start_offset`;
 
 export async function findGenerations(
@@ -74,7 +77,9 @@ function generationOf(row: FileRow, slices: readonly SliceRow[]): KnownGeneratio
     reason: row.reason,
     ended,
     slices: slices.map(sliceOf),
+    records: slices.reduce((total, slice) => total + Number(slice.records), 0),
     rejected: slices.reduce((total, slice) => total + Number(slice.rejected), 0),
+    resumed: row.resumed,
     order: Number(row.ordinal),
   };
 }

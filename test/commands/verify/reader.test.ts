@@ -25,7 +25,7 @@ async function secondReading(bytes: Buffer, newline: 'lf' | 'cr' = 'lf'): Promis
   writeFileSync(path, bytes);
   const file = await open(path);
   try {
-    const layout = await readLayout(file, bytes.length, events, newline);
+    const layout = await readLayout(file, bytes.length, events, { newline });
     if (layout === null) return null;
     const found: FoundRecord[] = [];
     for await (const block of readRecords(file, layout, events, { start: 0, end: bytes.length, line: 1 }))
@@ -37,7 +37,10 @@ async function secondReading(bytes: Buffer, newline: 'lf' | 'cr' = 'lf'): Promis
 }
 
 /** [offset, line, code or null] of every record, in the order of the file; null when the file is refused. */
-async function firstReading(bytes: Buffer, newline: 'lf' | 'cr' = 'lf'): Promise<unknown[][] | null> {
+async function firstReading(
+  bytes: Buffer,
+  newline: 'lf' | 'cr' = 'lf',
+): Promise<unknown[][] | 'foreign' | null> {
   writeFileSync(path, bytes);
   const size = bytes.length;
   const slice = {
@@ -56,6 +59,8 @@ async function firstReading(bytes: Buffer, newline: 'lf' | 'cr' = 'lf'): Promise
     'bytes',
   );
   const [parsed] = chunk.slices;
+  // A file that looks like another encoding is refused as a whole, and has no records to compare.
+  if (parsed?.kind === 'refused' && parsed.code === 'wrong_encoding') return 'foreign';
   if (parsed?.kind !== 'parsed') return null;
   const { recordOffsets, recordLines, count } = chunk.rows;
   const rows = Array.from({ length: count }, (_, row) => [recordOffsets[row]!, recordLines[row]! + 1, null]);
@@ -67,6 +72,7 @@ async function agree(bytes: Buffer, newline: 'lf' | 'cr' = 'lf'): Promise<number
   const first = await firstReading(bytes, newline);
   const second = await secondReading(bytes, newline);
   const shown = JSON.stringify(bytes.toString('latin1').slice(0, 2_000));
+  if (first === 'foreign') return 0;
   if (first === null) {
     assert.ok(second === null || second.length === 0, shown);
     return 0;

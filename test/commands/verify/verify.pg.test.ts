@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import type { Sheet } from '../../../src/commands/verify/report.ts';
 import { millrace } from '../../support/cli.ts';
 import type { Ended } from '../../support/cli.ts';
@@ -251,6 +252,35 @@ describe('verify', () => {
       assert.deepEqual(
         (await verify(road)).found.map(({ kind }) => kind),
         ['rejected', 'missing'],
+      );
+    } finally {
+      await road.clean();
+    }
+  });
+
+  test('compressed files, other delimiters and NULL words are read again; another encoding is named', async () => {
+    const road = new Road(await server.createDatabase());
+    try {
+      const dialect = ['--pattern', '*.csv,*.gz', '--null', 'NULL'];
+      const nulls = event(2).text.replace(/,user_\d+,/, ',NULL,');
+      const semicolons = csv([event(1), { ...event(2), text: nulls }, invalidEvent(3)]).replaceAll(',', ';');
+      await road.put('a.csv.gz', gzipSync(semicolons));
+      await road.put('b.csv', Buffer.from(`\ufeff${csv(events(10, 3))}`, 'utf16le'));
+      await road.once(dialect);
+      const report = await verify(road, '--null', 'NULL');
+      assert.deepEqual(report.found, []);
+      assert.deepEqual(
+        report.files.map(({ name, standing, recordsFound }) => [name, standing, recordsFound]),
+        [
+          ['a.csv.gz', 'agrees', 3],
+          ['b.csv', 'foreign', 0],
+        ],
+      );
+      await road.query(`DELETE FROM events WHERE event_id = $1`, [event(1).key]);
+      const after = await verify(road, '--null', 'NULL');
+      assert.deepEqual(
+        after.found.map(({ kind, file, line }) => [kind, file, line]),
+        [['missing', 'a.csv.gz', 2]],
       );
     } finally {
       await road.clean();

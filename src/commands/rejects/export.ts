@@ -1,0 +1,121 @@
+// `millrace rejects export`: the refused records as they stood in their file, under its header: a CSV file that can be mended and
+// delivered again. The bytes are the file's own, unless formulas are to be neutralised.
+
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type pg from 'pg';
+import { neutralize } from '../../core/formulas.ts';
+import { EXIT, MillraceError } from '../../errors.ts';
+import type { ExitCode } from '../../errors.ts';
+import type { RejectsOptions } from '../../options.ts';
+import { migrate } from '../../sink/postgres/migrate.ts';
+import { counted, printable } from '../../telemetry/text.ts';
+import { headerOf } from '../books/files.ts';
+import type { BookedFile, KnownHeader } from '../books/files.ts';
+import type { OpenBooks } from '../books/open.ts';
+import { filesWithRejects, isWhole, pageOf } from '../books/quarantine.ts';
+import type { Chosen } from '../books/quarantine.ts';
+import type { CommandIo } from '../command.ts';
+import { programVersion } from '../version.ts';
+
+const PAGE_RECORDS = 1_000;
+const CR = 0x0d;
+const LF = 0x0a;
+
+interface Source {
+  readonly file: BookedFile;
+  readonly header: KnownHeader;
+}
+
+/** Exit 1 when some records are not kept to their last byte: those are named by `rejects list` only. */
+export async function exportRejects(
+  { client }: OpenBooks,
+  options: RejectsOptions,
+  chosen: Chosen,
+  io: CommandIo,
+): Promise<ExitCode> {
+  await migrate(client, { program: programVersion() });
+  const sources: Source[] = [];
+  let isPartial = false;
+  for (const file of await filesWithRejects(client, chosen)) {
+    const header = await headerOf(client, chosen.source, options.inputDir, file);
+    if (header !== null) sources.push({ file, header });
+    else {
+      isPartial = true;
+      io.stderr.write(`millrace: the header of ${printable(file.name)} is known nowhere: left out\n`);
+    }
+  }
+  if (options.exportDir === null) refuseMixedHeaders(sources);
+  else await mkdir(options.exportDir, { recursive: true, mode: 0o700 });
+  let [written, cut] = [0, 0];
+  const names = new Set<string>();
+  for (const [index, source] of sources.entries()) {
+    const { parts, records, left } = await recordsOf(client, chosen, source, options.neutralizeFormulas);
+    [written, cut] = [written + records, cut + left];
+    if (options.exportDir === null) {
+      if (index === 0) io.stdout.write(source.header.bytes);
+      for (const part of parts) io.stdout.write(part);
+    } else
+      await writeWhole(join(options.exportDir, freeName(source, names)), [source.header.bytes, ...parts]);
+  }
+  const rest = cut === 0 ? '' : `; ${counted(cut, 'record')} not kept to the last byte, so left out`;
+  io.stderr.write(
+    `millrace: ${counted(written, 'record')} of ${counted(sources.length, 'file')} written${rest}\n`,
+  );
+  return isPartial || cut > 0 ? EXIT.found : EXIT.done;
+}
+
+function refuseMixedHeaders(sources: readonly Source[]): void {
+  const [first] = sources;
+  const other = sources.find((one) => first?.header.bytes.equals(one.header.bytes) === false);
+  if (first === undefined || other === undefined) return;
+  throw new MillraceError(
+    'input',
+    `the headers of ${printable(first.file.name)} and ${printable(other.file.name)} differ, so their records do not fit into one CSV file`,
+    { wayOut: 'name one FILE, or write one file for each with --to DIR' },
+  );
+}
+
+/** All of one file: at most --rejects-max-per-file records of at most 64 KiB. */
+async function recordsOf(
+  client: pg.Client,
+  chosen: Chosen,
+  { file, header }: Source,
+  isNeutral: boolean,
+): Promise<{ parts: Buffer[]; records: number; left: number }> {
+  const lineEnd = lineEndOf(header);
+  const parts: Buffer[] = [];
+  let left = 0;
+  for (let after = -1; ;) {
+    const page = await pageOf(client, chosen, file.generation, after, PAGE_RECORDS);
+    for (const one of page) {
+      if (!isWhole(one)) left += 1;
+      else {
+        const record = isNeutral ? neutralize(one.raw, header.header.delimiter) : one.raw;
+        parts.push(Buffer.concat([record, lineEnd]));
+      }
+    }
+    const last = page.at(-1);
+    if (last === undefined) return { parts, records: parts.length, left };
+    after = last.offset;
+  }
+}
+
+function lineEndOf({ bytes, newline }: KnownHeader): Buffer {
+  const isWindows = newline === LF && bytes.at(-1) === LF && bytes.at(-2) === CR;
+  return isWindows ? Buffer.from('\r\n') : Buffer.from([newline]);
+}
+
+/** A name of the folder's own, since two generations, or two folders, may have a file of one name. */
+function freeName({ file }: Source, taken: Set<string>): string {
+  const plain = basename(file.name).replaceAll('\\', '_');
+  const name = taken.has(plain) ? `${file.generation}-${plain}` : plain;
+  taken.add(name);
+  return name.startsWith('.') ? `_${name}` : name;
+}
+
+/** For its user alone: it holds what was delivered. Under its name only when it is whole. */
+async function writeWhole(path: string, parts: readonly Buffer[]): Promise<void> {
+  await writeFile(`${path}.part`, Buffer.concat(parts), { mode: 0o600, flag: 'w' });
+  await rename(`${path}.part`, path);
+}

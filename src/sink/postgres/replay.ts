@@ -1,0 +1,172 @@
+// Records out of quarantine into the table: in the transaction in which a row appears its record leaves millrace.rejects, and the books of
+// its slice say so. The caller holds the exclusive fence, so no lane writes meanwhile; it begins and commits.
+
+import type pg from 'pg';
+import { KEY_BYTES } from '../../core/chunk.ts';
+import type { GenerationId } from '../../core/slice.ts';
+import { MillraceError } from '../../errors.ts';
+import type { TableDefinition } from '../../schema/table.ts';
+import type { Refusal } from './draft.ts';
+import { StepFault, during, policyFor, stopped } from './fault.ts';
+import { compareStage, copyToStage, insertFromStage, insertRangeSql } from './stage.ts';
+
+export interface ReplayTarget {
+  readonly client: pg.Client;
+  readonly table: TableDefinition;
+  /** Quoted and qualified. */
+  readonly tableSql: string;
+  readonly describe: string;
+  /** With `number`: the batch under which it is written, so that its rows can be traced as those of any other. */
+  readonly epoch: string;
+}
+
+export interface ReplayRow {
+  readonly generation: GenerationId;
+  readonly offset: number;
+  readonly tuple: Uint8Array;
+  /** 32 hexadecimal digits. */
+  readonly key: string;
+}
+
+/** What became of each row, in their order. */
+export type Fate =
+  | { readonly kind: 'inserted' | 'duplicate' }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+const WORDS_MAX = 500;
+
+/** Throws MillraceError 'database' when more than single rows is wrong; then nothing may be committed. */
+export async function replayRows(
+  target: ReplayTarget,
+  number: number,
+  rows: readonly ReplayRow[],
+): Promise<Fate[]> {
+  const { client } = target;
+  try {
+    await client.query('SET CONSTRAINTS ALL IMMEDIATE');
+    const refusals = await stageAccepted(target, rows);
+    const fates = await insertStaged(target, rows, refusals);
+    await moveBooks(target, number, rows, fates);
+    return fates;
+  } catch (error) {
+    throw error instanceof StepFault ? stopped(error, target.describe) : error;
+  }
+}
+
+/** Stages all rows and takes those away again that the table refuses. They are found in trials, of which nothing stays. */
+async function stageAccepted(
+  { client, table, tableSql }: ReplayTarget,
+  rows: readonly ReplayRow[],
+): Promise<ReadonlyMap<number, Refusal>> {
+  const refusals = new Map<number, Refusal>();
+  await during('unsure', client, async () => {
+    await copyToStage(
+      client,
+      table,
+      rows.map((row) => row.tuple),
+    );
+  });
+  const { rows: found } = await client.query<{ first: string | null }>(
+    'SELECT min(ord)::text AS first FROM pg_temp.millrace_stage',
+  );
+  const first = BigInt(found[0]?.first ?? 0);
+  await client.query('SAVEPOINT trials');
+  const open = [{ from: 0, to: rows.length }];
+  for (let range = open.pop(); range !== undefined; range = open.pop()) {
+    const { from, to } = range;
+    if (from === to) continue;
+    const sql = insertRangeSql(table, tableSql, first + BigInt(from), first + BigInt(to));
+    const refusal = await tryOut(client, sql);
+    if (refusal === null) continue;
+    if (to - from === 1) refusals.set(from, refusal);
+    else {
+      const middle = (from + to) >>> 1;
+      open.push({ from: middle, to }, { from, to: middle });
+    }
+  }
+  // Rows written under a savepoint would carry its id instead of the transaction's.
+  await client.query('ROLLBACK TO trials; RELEASE trials');
+  const places = [...refusals.keys()].map((row) => String(first + BigInt(row)));
+  if (places.length > 0)
+    await client.query('DELETE FROM pg_temp.millrace_stage WHERE ord = ANY ($1::bigint[])', [places]);
+  return refusals;
+}
+
+async function tryOut(client: pg.Client, insert: string): Promise<Refusal | null> {
+  try {
+    await during('unsure', client, () => client.query(`SAVEPOINT trial; ${insert}; RELEASE trial`));
+    return null;
+  } catch (error) {
+    if (!(error instanceof StepFault) || policyFor(error, '') !== 'bisect') throw error;
+    await client.query('ROLLBACK TO trial; RELEASE trial');
+    const sentence = error.words.slice(0, WORDS_MAX).replaceAll(/\p{Cc}/gu, ' ');
+    return { sentence, column: error.column };
+  }
+}
+
+async function insertStaged(
+  { client, table, tableSql }: ReplayTarget,
+  rows: readonly ReplayRow[],
+  refusals: ReadonlyMap<number, Refusal>,
+): Promise<Fate[]> {
+  const stored = await during('unsure', client, () => insertFromStage(client, table, tableSql));
+  const compared = await during('unsure', client, () => compareStage(client, table, tableSql, false));
+  const missing = compared.swallowed;
+  if (missing > 0)
+    throw new MillraceError('database', `${missing} rows sent to ${tableSql} vanished without an error`, {
+      wayOut: 'a trigger or a rule of the table swallows them: nothing was changed',
+    });
+  const keys = new Set<string>();
+  for (let at = 0; at < stored.length; at += KEY_BYTES) keys.add(stored.toString('hex', at, at + KEY_BYTES));
+  // A key belongs to the first of its rows, as on the road.
+  return rows.map(({ key }, row): Fate => {
+    const refusal = refusals.get(row);
+    if (refusal !== undefined) return { kind: 'refused', refusal };
+    return { kind: keys.delete(key) ? 'inserted' : 'duplicate' };
+  });
+}
+
+const BATCH = `INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid)
+  SELECT $1, $2, c.system_identifier, d.oid FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()`;
+
+const MOVE = `
+  WITH moved AS (
+    DELETE FROM millrace.rejects r USING unnest($1::uuid[], $2::bigint[], $3::boolean[]) AS m (generation, byte_offset, stored)
+    WHERE r.generation = m.generation AND r.byte_offset = m.byte_offset AND r.records = 1
+    RETURNING r.generation, r.byte_offset, m.stored
+  ), sums AS (
+    SELECT s.generation, s.start_offset, count(*) FILTER (WHERE m.stored) AS stored, count(*) AS records
+    FROM moved m JOIN millrace.slices s
+      ON s.generation = m.generation AND s.start_offset <= m.byte_offset AND m.byte_offset < s.end_offset
+    GROUP BY s.generation, s.start_offset
+  ), booked AS (
+    UPDATE millrace.slices s SET inserted = s.inserted + x.stored, duplicates = s.duplicates + x.records - x.stored,
+      rejected = s.rejected - x.records,
+      merged_xids = CASE WHEN x.stored = 0 THEN s.merged_xids
+        ELSE coalesce(s.merged_xids, ARRAY[b.xid]) || pg_current_xact_id() END
+    FROM sums x, millrace.batches b
+    WHERE s.generation = x.generation AND s.start_offset = x.start_offset AND b.epoch = s.epoch AND b.number = s.batch
+    RETURNING x.records
+  )
+  SELECT coalesce(sum(records), 0)::int AS booked FROM booked`;
+
+async function moveBooks(
+  { client, epoch }: ReplayTarget,
+  number: number,
+  rows: readonly ReplayRow[],
+  fates: readonly Fate[],
+): Promise<void> {
+  const moved = rows.flatMap((row, index) => {
+    const kind = fates[index]?.kind;
+    return kind === 'inserted' || kind === 'duplicate' ? [{ ...row, stored: kind === 'inserted' }] : [];
+  });
+  if (moved.length === 0) return;
+  await client.query(BATCH, [epoch, number]);
+  const { rows: found } = await client.query<{ booked: number }>(MOVE, [
+    moved.map(({ generation }) => generation),
+    moved.map(({ offset }) => offset),
+    moved.map(({ stored }) => stored),
+  ]);
+  if (found[0]?.booked !== moved.length)
+    throw new MillraceError('internal', `${moved.length} records were replayed, ${found[0]?.booked} booked`);
+}
