@@ -93,7 +93,7 @@ async function dataFolder(client: pg.Client): Promise<string | null> {
 }
 
 /** The type of the mount that holds a path; Linux only. */
-export function fileSystemOf(path: string): string {
+function fileSystemOf(path: string): string {
   const mounts = readIfThere('/proc/self/mounts')
     .split('\n')
     .map((line) => line.split(' '));

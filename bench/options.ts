@@ -67,7 +67,7 @@ options
 /** Null when help was asked for. @throws an Error with a sentence for what is not understood */
 export function readOptions(argv: readonly string[], smallest: number = ROUNDS_MIN): BenchOptions | null {
   const { values, positionals } = parseArgs({
-    args: [...argv],
+    args: joinValue(argv, '--args'),
     allowPositionals: true,
     options: {
       rows: { type: 'string' },
@@ -98,6 +98,14 @@ export function readOptions(argv: readonly string[], smallest: number = ROUNDS_M
     output: values.output ?? `bench/results/${time}`,
     runArgs: values.args.split(' ').filter(Boolean),
   };
+}
+
+/** `--args --lanes` is ambiguous to parseArgs: what follows --args is its value, whatever it begins with. */
+function joinValue(argv: readonly string[], flag: string): string[] {
+  const at = argv.indexOf(flag);
+  return at < 0 || at + 1 >= argv.length
+    ? [...argv]
+    : [...argv.slice(0, at), `${flag}=${argv[at + 1]}`, ...argv.slice(at + 2)];
 }
 
 function oneOf<const T extends string>(word: string, known: readonly T[], what: string): T {

@@ -11,11 +11,14 @@ export interface SideRounds {
   readonly rounds: readonly Measured[];
 }
 
-/** Round 0 in the given order, each later one beginning one side further on; every second one backwards. */
+/**
+ * Williams' design: over as many rounds as there are sides, each side stands once at every place, and (for an even number of sides) once
+ * behind every other one. A plain rotation would leave each side behind the same neighbour in every round.
+ */
 export function orderOf<T>(sides: readonly T[], round: number): T[] {
-  const first = sides.length === 0 ? 0 : round % sides.length;
-  const rotated = [...sides.slice(first), ...sides.slice(0, first)];
-  return round % 2 === 0 ? rotated : rotated.toReversed();
+  const count = sides.length;
+  const zigzag = (place: number): number => (place % 2 === 1 ? (place + 1) / 2 : count - place / 2);
+  return sides.map((_, place) => sides[(zigzag(place) + round) % count]!);
 }
 
 /** Leaves out the sides that cannot run here, each with a sentence. */

@@ -72,7 +72,8 @@ function watching(side: Side, load: Load): { side: Side; progress: [number, numb
           ended.abort();
           await noting;
         }
-        progress.push([(performance.now() - begun) / 1000, load.rows]);
+        if (progress.at(-1)?.[1] !== load.rows)
+          progress.push([(performance.now() - begun) / 1000, load.rows]);
       },
       close: () => inner.close(),
     };
@@ -99,7 +100,7 @@ async function note(
   while (!ended.aborted) {
     const found = Number((await client.query<{ rows: string }>(text)).rows[0]?.rows ?? 0);
     const last = progress.at(-1)?.[1] ?? 0;
-    if (found > last && found < rows) progress.push([(performance.now() - begun) / 1000, found]);
+    if (found > last && found <= rows) progress.push([(performance.now() - begun) / 1000, found]);
     await pause(rows > SMALL_ROWS ? LOOK_MS : LOOK_MS_SMALL, ended);
   }
   await client.end();

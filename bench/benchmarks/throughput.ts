@@ -63,6 +63,7 @@ function outcomeOf(name: string, load: Load, measured: Measurements, absent: rea
     `${load.rows} rows, ${load.bytes} bytes in one file; ${all[0]?.rounds.length ?? 0} rounds, order rotated, CHECKPOINT before each; every table verified by count and checksum over all columns.`,
     'The clock of Millrace, copy and pgloader runs from the start of the program to its end; that of Spark and of the ceiling begins when their session is up.',
     ...absent,
+    ...roadSentence(measured),
     ...all.map((each) => `${each.side.title} is bounded by ${boundSentence(each)}.`),
   ];
   return {
@@ -74,6 +75,13 @@ function outcomeOf(name: string, load: Load, measured: Measurements, absent: rea
     line: lineOf(name, load, measured, share),
     histograms: [],
   };
+}
+
+function roadSentence(measured: Measurements): string[] {
+  const [share, road] = [ceilingShare(measured), ceilingShareOfRoad(measured)];
+  if (share === null || road === null) return [];
+  const both = `${shareText(share)} of the ceiling, its start and end included, and ${shareText(road)} from its first transaction on`;
+  return [`Millrace reaches ${both}.`];
 }
 
 function boundSentence({ side, rounds }: SideRounds): string {
@@ -92,6 +100,16 @@ function ratioOf(measured: Measurements, ours: SideName, theirs: SideName): Spre
 
 function ceilingShare(measured: Measurements): Spread | null {
   return ratioOf(measured, 'live', 'ceiling');
+}
+
+/** Without the start of the program: from its first transaction on. What the road itself reaches. */
+function ceilingShareOfRoad(measured: Measurements): Spread | null {
+  const [live, ceiling] = [measured.get('live'), secondsOf(measured, 'ceiling')];
+  if (live === undefined || ceiling === null) return null;
+  return pairRatios(
+    ceiling,
+    live.rounds.map((round) => round.seconds - round.firstRowSeconds),
+  );
 }
 
 function ratesOf(load: Load, { rounds }: SideRounds): Spread {
@@ -256,6 +274,7 @@ function lineOf(
         return ratio === null ? [] : [[theirs, rounded(ratio.median)]];
       }),
     );
+  const road = ceilingShareOfRoad(measured);
   const rates = [...measured.values()].map((each) => [
     each.side.name,
     Math.round(ratesOf(load, each).median),
@@ -268,6 +287,7 @@ function lineOf(
       ...(measured.has('firstLoad') && { firstLoad: ratios('firstLoad') }),
     },
     ceilingShare: share === null ? null : rounded(share.median),
+    ceilingShareOfRoad: road === null ? null : rounded(road.median),
   };
   return name === 'throughput' ? line : { [name]: line };
 }

@@ -8,6 +8,8 @@ import type { Utilization } from './sampler.ts';
 const BUSY = 0.85;
 /** All cores together never reach 100 % in /proc: start and end of a run are in the same seconds. */
 const MACHINE_BUSY = 0.9;
+/** More than the sampler and the system need: somebody else was at work. */
+const OTHERS_MAX = 0.2;
 /** A backend that waits this share of its time for one thing is bounded by it. */
 const WAITING = 0.35;
 
@@ -15,16 +17,28 @@ const WAITING = 0.35;
 export function boundOf(used: Utilization, seconds: number, workers: number): string {
   const cores = availableParallelism();
   const parts = [
+    othersBound(used, seconds),
     machineBound(used, seconds, cores),
     threadBound('the main thread', used.mainThreadSeconds, seconds, 1),
     threadBound(`the workers (${workers})`, used.workerSeconds, seconds, workers),
-    backendBound(used, seconds),
+    backendBound(used),
   ].filter((part) => part !== null);
   return parts.length > 0 ? parts.join('; ') : `nothing measured was full: ${restText(used, seconds)}`;
 }
 
+/** Cores in use by neither the side nor the database; the benchmark's own sampler is some 0.05 of them. */
+function othersBound(used: Utilization, seconds: number): string | null {
+  const { machineCpuSeconds: all, clientCpuSeconds: client, databaseCpuSeconds: database } = used;
+  if (all === null || client === null || database === null) return null;
+  const others = (all - client - database) / seconds;
+  return others < OTHERS_MAX
+    ? null
+    : `OTHER PROGRAMS, which used ${others.toFixed(2)} cores: its numbers are in doubt`;
+}
+
 function machineBound(used: Utilization, seconds: number, cores: number): string | null {
-  const busy = used.machineCpuSeconds === null ? 0 : used.machineCpuSeconds / seconds / cores;
+  const { clientCpuSeconds: client, databaseCpuSeconds: database } = used;
+  const busy = client === null || database === null ? 0 : (client + database) / seconds / cores;
   return busy < MACHINE_BUSY ? null : `the processor: ${restText(used, seconds)} of ${cores} cores`;
 }
 
@@ -33,7 +47,7 @@ function threadBound(name: string, cpu: number | null, seconds: number, threads:
   return busy < BUSY ? null : `${name}, ${percent(busy)} busy`;
 }
 
-function backendBound({ doings, connections }: Utilization, _seconds: number): string | null {
+function backendBound({ doings, connections }: Utilization): string | null {
   const each = `its ${connections < 1.5 ? 'connection' : `${connections.toFixed(1)} connections`}`;
   if (doings.disk >= WAITING)
     return `the disk: ${each} waited ${percent(doings.disk)} of the time for it (WAL and data)`;

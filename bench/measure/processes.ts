@@ -6,8 +6,6 @@ import { readdirSync, readFileSync } from 'node:fs';
 /** USER_HZ: fixed at 100 for user space on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
 
-export const HAS_PROC = process.platform === 'linux';
-
 /** Seconds of processor time. */
 export interface CpuTimes {
   readonly own: number;
@@ -29,17 +27,21 @@ export function parentOf(pid: number): number | null {
   return fields === null ? null : Number(fields[1]);
 }
 
-/** Processor seconds by name of thread, e.g. MainThread, WorkerThread (several of one name in one sum). */
-export function threadsOf(pid: number): ReadonlyMap<string, number> {
-  const sums = new Map<string, number>();
-  for (const tid of listed(`/proc/${pid}/task`)) {
+export interface ThreadTime {
+  readonly tid: number;
+  /** As the kernel knows it, e.g. WorkerThread; MainThread for the process's first one. */
+  readonly name: string;
+  readonly cpuSeconds: number;
+}
+
+/** Processor time of the threads that a process has now. One that ended is not listed any more. */
+export function threadsOf(pid: number): ThreadTime[] {
+  return listed(`/proc/${pid}/task`).flatMap((tid) => {
     const name = textOf(`/proc/${pid}/task/${tid}/comm`)?.trim();
     const cpu = cpuOf(pid, tid);
-    if (name === undefined || cpu === null) continue;
-    const known = tid === pid ? 'MainThread' : name;
-    sums.set(known, (sums.get(known) ?? 0) + cpu.own);
-  }
-  return sums;
+    if (name === undefined || cpu === null) return [];
+    return [{ tid, name: tid === pid ? 'MainThread' : name, cpuSeconds: cpu.own }];
+  });
 }
 
 /** Resident memory in MiB: now, and the peak so far as the kernel keeps it. */

@@ -3,6 +3,7 @@
 
 import pg from 'pg';
 
+import type { ThreadTime } from './processes.ts';
 import type { Server } from '../scratch.ts';
 import { SCRATCH_NAME } from '../scratch.ts';
 import { cpuOf, familyOf, machineBusySeconds, memoryOf, parentOf, threadsOf } from './processes.ts';
@@ -53,10 +54,10 @@ export async function startSampler(server: Server): Promise<Sampler> {
 
 /** Null when the server does not run on this machine, as far as we can see. */
 async function postmasterOf(client: pg.Client): Promise<number | null> {
-  const { rows } = await client.query<{ pid: number; port: string }>('SELECT pg_backend_pid() AS pid');
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
   const backend = rows[0]?.pid ?? 0;
-  const name = threadsOf(backend);
-  return name.size === 0 || memoryOf(backend) === null ? null : parentOf(backend);
+  const looksLikeOne = threadsOf(backend).length === 1 && memoryOf(backend) !== null;
+  return looksLikeOne ? parentOf(backend) : null;
 }
 
 class RunningSampler implements Sampler {
@@ -64,7 +65,8 @@ class RunningSampler implements Sampler {
   readonly #postmaster: number | null;
   readonly #watched: number[] = [];
   readonly #lastCpu = new Map<number, number>();
-  readonly #lastThreads = new Map<number, ReadonlyMap<string, number>>();
+  /** By thread id: a thread that has ended keeps what it was last seen with. */
+  readonly #threads = new Map<number, ThreadTime>();
   readonly #peaksMiB = new Map<number, number>();
   readonly #doings: Record<Doing, number> = { running: 0, client: 0, disk: 0, lock: 0, other: 0 };
   readonly #moments: Moment[] = [];
@@ -126,7 +128,7 @@ class RunningSampler implements Sampler {
       const memory = memoryOf(pid);
       if (cpu === null || memory === null) continue;
       this.#lastCpu.set(pid, cpu.own);
-      this.#lastThreads.set(pid, threadsOf(pid));
+      for (const thread of threadsOf(pid)) this.#threads.set(thread.tid, thread);
       this.#peaksMiB.set(pid, memory.peakMiB);
       nowMiB += memory.nowMiB;
     }
@@ -176,8 +178,8 @@ class RunningSampler implements Sampler {
   }
 
   #threadSeconds(name: string): number | null {
-    if (this.#lastThreads.size === 0) return null;
-    return sum([...this.#lastThreads.values()].map((threads) => threads.get(name) ?? 0));
+    const found = [...this.#threads.values()].filter((thread) => thread.name === name);
+    return found.length === 0 ? null : sum(found.map((thread) => thread.cpuSeconds));
   }
 }
 

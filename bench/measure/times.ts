@@ -6,7 +6,7 @@ import type { NamedHistogram, Series } from '../outcome.ts';
 import type { Spread } from './statistics.ts';
 
 /** Fewer times than this have no thirds worth a percentile. */
-const THIRDS_OF_MIN = 30;
+const THIRDS_OF_MIN = 9;
 
 const US_MAX = 3_600_000_000;
 /** What a curve needs: even steps in nines, so that the tail is drawn as finely as the middle. */
@@ -40,10 +40,17 @@ export function percentileSpread(named: NamedHistogram, percentile: number): Spr
   const { timesMs } = named;
   const median = percentileMs(named, percentile);
   if (timesMs.length < THIRDS_OF_MIN) return { median, min: median, max: median, count: 1 };
+  const values = thirdsOf(named, percentile);
+  return { median, min: Math.min(median, ...values), max: Math.max(median, ...values), count: 3 };
+}
+
+/** The percentile of each third of the run, in ms. */
+export function thirdsOf({ timesMs }: NamedHistogram, percentile: number): number[] {
   const third = Math.ceil(timesMs.length / 3);
   const parts = [0, 1, 2].map((index) => timesMs.slice(index * third, (index + 1) * third));
-  const values = parts.map((part) => histogramOf(part).getValueAtPercentile(percentile) / 1000);
-  return { median, min: Math.min(median, ...values), max: Math.max(median, ...values), count: 3 };
+  return parts
+    .filter((part) => part.length > 0)
+    .map((part) => histogramOf(part).getValueAtPercentile(percentile) / 1000);
 }
 
 /** Ends at the percentile that one file alone decides. */

@@ -15,7 +15,7 @@ export function markdownOf(head: ReportHead, outcomes: readonly Outcome[], chang
   return `${parts.join('\n\n')}\n`;
 }
 
-export function headText({ startedAt, machine, arguments: given }: ReportHead): string {
+function headText({ startedAt, machine, arguments: given }: ReportHead): string {
   const rows = machineRows(machine).map(([name, value]) => `| ${name} | ${value} |`);
   const command = given.length === 0 ? 'make bench' : `make bench ARGS="${given.join(' ')}"`;
   return `# Benchmark of ${startedAt}\n\n\`${command}\`\n\n| | |\n|---|---|\n${rows.join('\n')}`;
@@ -52,7 +52,7 @@ function outcomeText(outcome: Outcome): string {
 }
 
 /** Columns padded, so that it can be read on a terminal as it is. */
-export function tableText({ header, rows }: Table): string {
+function tableText({ header, rows }: Table): string {
   const all = [header, ...rows].map((cells) => cells.map((cell) => cell.replaceAll('|', '\\|')));
   const widths = header.map((_, column) => Math.max(3, ...all.map((cells) => (cells[column] ?? '').length)));
   const line = (cells: readonly string[]): string =>

@@ -18,11 +18,6 @@ export function scaled(spread: Spread, factor: number): Spread {
   return { median: median * factor, min: min * factor, max: max * factor, count };
 }
 
-/** "-" for what this system does not tell. */
-export function orDash(value: number | null, digits: number): string {
-  return value === null || !Number.isFinite(value) ? '-' : value.toFixed(digits);
-}
-
 export function rounded(value: number, digits = 3): number {
   return Number(value.toFixed(digits));
 }

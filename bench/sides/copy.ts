@@ -15,7 +15,7 @@ import { endOf } from './side.ts';
 
 const STREAM = fileURLToPath(new URL('../children/copy-stream.ts', import.meta.url));
 
-export const COPY_SQL = `events (${COLUMN_LIST}) FROM`;
+const COPY_SQL = `events (${COLUMN_LIST}) FROM`;
 
 export function copySide(scratchFolder: string, connections: 1 | 2): Side {
   const parts: string[] = [];
@@ -39,7 +39,7 @@ export function copySide(scratchFolder: string, connections: 1 | 2): Side {
   };
 }
 
-export function hasPsql(): boolean {
+function hasPsql(): boolean {
   return spawnSync('psql', ['--version'], { stdio: 'ignore' }).status === 0;
 }
 

@@ -56,7 +56,7 @@ function openRun(scratch: Scratch, args: readonly string[]): OpenSide {
   };
 }
 
-export function workersOf(args: readonly string[]): number {
+function workersOf(args: readonly string[]): number {
   const at = args.indexOf('--workers');
   return at >= 0 ? Number(args[at + 1]) : OPTIONS.workers.default.value();
 }
