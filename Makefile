@@ -13,7 +13,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run generate bench test check format sbom audit millrace psql clean
+.PHONY: help run generate bench bench-peers test torture check format sbom audit millrace psql clean
 
 # The shell text that finds or brings the tools and prints the PATH to use. It travels in the environment, because make
 # before 3.82 has no multi-line recipes, and runs in a subshell, so that nothing of it reaches the program.
@@ -157,7 +157,7 @@ endef
 export name_bom
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  ARGS="..." reaches the program:  make run ARGS="--once"    make run ARGS="--help"'
 
@@ -167,12 +167,18 @@ run: ## watch data/input_data and stream its CSV files into PostgreSQL, until Ct
 generate: ## write CSV files of made-up events into data/input_data, until Ctrl-C
 	@$(tools) exec node src/main.ts generate $(value ARGS)
 
-bench: ## measure throughput and latency on this machine
+bench: ## measure throughput and latency on this machine; ARGS="--help" lists the benchmarks
 	@$(tools) exec node bench/main.ts $(value ARGS)
+
+bench-peers: ## install what make bench can be compared with (Spark) into .toolchain
+	@exec sh bench/peers/install.sh
 
 test: ## run the tests; ARGS="test/core" or ARGS="--test-name-pattern=uuid" for some of them
 	@select=$$select_tests; $(tools) set -- $(value ARGS); eval "$$select"; unset NODE_OPTIONS NODE_TEST_CONTEXT; \
 	exec node --test --test-reporter=spec --test-concurrency=2 --test-timeout=600000 "$$@"
+
+torture: ## kill, cut and stop everything at random and check the books; ARGS="--minutes 30 --seed 7"
+	@$(tools) unset NODE_OPTIONS; exec node test/faults/main.ts $(value ARGS)
 
 check: ## check types, lint rules and import walls, format, dead code
 	@$(tools) unset NODE_OPTIONS; failed=; bin=node_modules/.bin; \

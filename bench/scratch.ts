@@ -1,42 +1,47 @@
-// A scratch database for one measurement: the indexed events table and nothing else, on the configured server or the embedded one.
+// The scratch database of one measurement: the indexed events table and nothing else, on the configured server or the embedded one.
 // Every side of a comparison gets a fresh one, and its table is verified before its number counts.
 
 import pg from 'pg';
 
-import { createTableSql } from '../src/schema/ddl.ts';
+import { createTableSql, quoteIdentifier } from '../src/schema/ddl.ts';
 import { events } from '../src/schema/events.ts';
-import { resolveTarget } from '../src/sink/postgres/target.ts';
-import type { ResolvedTarget } from '../src/sink/postgres/target.ts';
+import type { DatabaseTarget } from '../src/sink/postgres/target.ts';
 
-const NAME = 'millrace_bench';
+export const SCRATCH_NAME = 'millrace_bench';
+
+/** The table's columns for COPY, as a list for SQL. */
+export const COLUMN_LIST = events.columns.map((column) => quoteIdentifier(column.name)).join(', ');
+
+/** Where the scratch databases are made; its user needs CREATEDB, and the right to CHECKPOINT. */
+export type Server = Pick<DatabaseTarget, 'client' | 'describe'>;
 
 export interface Scratch {
   readonly url: string;
-  query<R extends pg.QueryResultRow>(text: string): Promise<R[]>;
+  readonly client: pg.ClientConfig;
+  query<R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<R[]>;
   drop(): Promise<void>;
 }
 
-export async function openServer(): Promise<ResolvedTarget> {
-  return resolveTarget(process.env, 'data', { keepDatabase: false });
-}
-
 /** A fresh database with the table and its indexes, after a CHECKPOINT, so that no side pays for another's writes. */
-export async function freshDatabase(server: ResolvedTarget): Promise<Scratch> {
+export async function freshDatabase(server: Server): Promise<Scratch> {
   const admin = new pg.Client(server.client);
   await admin.connect();
-  await admin.query(`DROP DATABASE IF EXISTS ${NAME} WITH (FORCE)`);
-  await admin.query(`CREATE DATABASE ${NAME}`);
-  const client = new pg.Client(nameDatabase(admin, server));
+  await admin.query(`DROP DATABASE IF EXISTS ${SCRATCH_NAME} WITH (FORCE)`);
+  await admin.query(`CREATE DATABASE ${SCRATCH_NAME}`);
+  const config = nameDatabase(admin, server);
+  const client = new pg.Client(config);
   await client.connect();
   for (const statement of createTableSql(events, { schema: 'public', name: 'events' }))
     await client.query(statement);
   await client.query('CHECKPOINT');
   return {
     url: urlOf(client),
-    query: async <R extends pg.QueryResultRow>(text: string) => (await client.query<R>(text)).rows,
+    client: config,
+    query: async <R extends pg.QueryResultRow>(text: string, values?: readonly unknown[]) =>
+      (await client.query<R>(text, values === undefined ? undefined : [...values])).rows,
     drop: async () => {
       await client.end();
-      await admin.query(`DROP DATABASE ${NAME} WITH (FORCE)`);
+      await admin.query(`DROP DATABASE ${SCRATCH_NAME} WITH (FORCE)`);
       await admin.end();
     },
   };
@@ -44,14 +49,21 @@ export async function freshDatabase(server: ResolvedTarget): Promise<Scratch> {
 
 /** Rows and a checksum over all columns that a file brings, whatever the order of rows. */
 export async function checksum(scratch: Scratch): Promise<string> {
-  const columns = events.columns.map((column) => `"${column.name}"`).join(', ');
   const [row] = await scratch.query<{ sum: string }>(
-    `SELECT count(*) || ' rows, ' || sum(hashtextextended(ROW(${columns})::text, 0)) AS sum FROM events`,
+    `SELECT count(*) || ' rows, checksum ' || coalesce(sum(hashtextextended(ROW(${COLUMN_LIST})::text, 0)), 0) AS sum FROM events`,
   );
   return row?.sum ?? 'nothing';
 }
 
-function nameDatabase(admin: pg.Client, server: ResolvedTarget): pg.ClientConfig {
+/** What the server has written to its log of changes so far, in bytes. */
+export async function walBytes(scratch: Scratch): Promise<number> {
+  const [row] = await scratch.query<{ bytes: string }>(
+    "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS bytes",
+  );
+  return Number(row?.bytes ?? 0);
+}
+
+function nameDatabase(admin: pg.Client, server: Server): pg.ClientConfig {
   const { user, password, host, port } = admin;
   return {
     ...server.client,
@@ -59,13 +71,13 @@ function nameDatabase(admin: pg.Client, server: ResolvedTarget): pg.ClientConfig
     password: password ?? undefined,
     host,
     port,
-    database: NAME,
+    database: SCRATCH_NAME,
   };
 }
 
 function urlOf({ user, password, host, port }: pg.Client): string {
   const login = `${encodeURIComponent(user ?? '')}:${encodeURIComponent(password ?? '')}`;
   return host.startsWith('/')
-    ? `postgresql://${login}@/${NAME}?host=${encodeURIComponent(host)}&port=${port}`
-    : `postgresql://${login}@${host}:${port}/${NAME}`;
+    ? `postgresql://${login}@/${SCRATCH_NAME}?host=${encodeURIComponent(host)}&port=${port}`
+    : `postgresql://${login}@${host}:${port}/${SCRATCH_NAME}`;
 }

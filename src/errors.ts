@@ -85,6 +85,7 @@ const POLICY_BY_SQLSTATE: ReadonlyMap<string, Policy> = new Map([
   ['08', 'wait'],
   ['08P01', 'stop'],
   ['22', 'bisect'],
+  ['22021', 'stop'], // our texts are valid UTF-8 without NUL: a column has another type than when we looked
   ['22P03', 'stop'],
   ['22P04', 'stop'],
   ['23', 'bisect'],

@@ -7,6 +7,7 @@ import type { Path } from '../src/core/range.ts';
 import { createRowBuffer, truncateRows } from '../src/core/row-buffer.ts';
 import type { ParsedSlice, ParseTask } from '../src/core/slice.ts';
 import { takeSortedRows } from '../src/core/sort.ts';
+import { failPoint } from '../src/failpoints.ts';
 import { events } from '../src/schema/events.ts';
 import type { TableDefinition } from '../src/schema/table.ts';
 import type { ParseContext } from './parse-slice.ts';
@@ -24,6 +25,7 @@ const rows = createRowBuffer();
 /** Parses, validates, encodes and sorts. Bad content is part of the answer; a throw is a bug. */
 // oxlint-disable-next-line import/no-default-export -- piscina calls a worker's default export
 export default function parse(task: ParseTask): ParsedChunk {
+  failPoint('parse');
   const chunk = parseTask(task, events, 'bytes');
   const transferable = {
     ...chunk,

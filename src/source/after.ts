@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { copyFile, link, lstat, mkdir, open, rename, unlink, utimes } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 
+import { failPoint } from '../failpoints.ts';
 import { codeOf } from './content.ts';
 import type { Desk } from './desk.ts';
 import { enter, forget, inBackground, noticeOnce } from './desk.ts';
@@ -46,6 +47,7 @@ function keepInstead(desk: Desk, file: SourceFile, error: unknown): void {
 
 async function archive(desk: Desk, file: SourceFile): Promise<void> {
   const target = await reserve(desk, file);
+  failPoint('archiving');
   try {
     await rename(file.path, target);
   } catch (error) {
@@ -56,6 +58,7 @@ async function archive(desk: Desk, file: SourceFile): Promise<void> {
     await archiveByCopy(desk, file, target);
     return;
   }
+  failPoint('archived');
   await settleArchived(desk, file, target);
 }
 
@@ -141,6 +144,7 @@ async function remove(desk: Desk, file: SourceFile): Promise<void> {
     joinBytes(folderOf(file.nameBytes), Buffer.from(deletingName(file.info.id))),
   );
   await rename(file.path, hidden);
+  failPoint('hidden');
   await setTimeout(desk.settings.settleMs);
   const stats = await lstat(hidden, { bigint: true });
   const stamp = stampOf(stats, desk.birthsKept);

@@ -1,6 +1,7 @@
 // What time decides: a file that is still is done or final, one that rested is tried again, one that is done may be archived or
 // deleted. Called every now and then; looks once more before each decision.
 
+import { failPoint } from '../failpoints.ts';
 import { tidy } from './after.ts';
 import type { Desk } from './desk.ts';
 import { enter, forget, letGo, wake } from './desk.ts';
@@ -129,6 +130,7 @@ export async function finish(desk: Desk, files: readonly SourceFile[]): Promise<
   const sizes = files.map((file) => extent(file.reading));
   const { era } = desk;
   const confirmed = await confirm(desk, files);
+  failPoint('finished');
   if (desk.era !== era) return;
   for (const [index, file] of files.entries()) {
     // It changed meanwhile: another part has taken it over.

@@ -118,15 +118,18 @@ test('a text means the same in every encoding, wherever the file is cut', () => 
     'x,,',
     '\r',
     'z,toolongvalue,1\n',
+    '\u{1f600},x,1\n',
+    'g,\u{1f600}\u{1f600}\n',
   ];
   const texts = fc
     .array(fc.constantFrom(...PIECES), { maxLength: 14 })
     .map((pieces) => `k,t,n\n${pieces.join('')}`);
   fc.assert(
-    fc.property(texts, fc.nat(), fc.nat(), (plain, one, two) => {
-      const expected = meaning(withFile(Buffer.from(plain), (file) => flatten(run([sliceOf(file)]))));
+    fc.property(texts, (whatever) => {
       for (const encoding of ENCODINGS) {
         const isWide = encoding.startsWith('utf-16');
+        const plain = isWide ? whatever : whatever.replaceAll('\u{1f600}', 'ß');
+        const expected = meaning(withFile(Buffer.from(plain), (file) => flatten(run([sliceOf(file)]))));
         const bytes = isWide ? wide(plain, encoding === 'utf-16be') : Buffer.from(plain, 'latin1');
         withFile(bytes, (file) => {
           const options = { table: smallTable, dialect: { encoding } } as const;
@@ -136,15 +139,13 @@ test('a text means the same in every encoding, wherever the file is cut', () => 
           assert.deepEqual(meaning(whole), expected, encoding);
           assert.equal(whole.end, bytes.length);
           assertRawBytes(bytes, whole);
-          const cuts = [...new Set([1 + (one % bytes.length), 1 + (two % bytes.length)])]
-            .filter((cut) => cut > 14 && cut < bytes.length)
-            .toSorted((left, right) => left - right);
-          assert.deepEqual(parseCut(file, cuts, options), whole, `${encoding} cut at ${cuts.join()}`);
+          for (let cut = 15; cut < bytes.length; cut += 1)
+            assert.deepEqual(parseCut(file, [cut], options), whole, `${encoding} cut at ${cut}`);
           for (let seen = 16; seen < bytes.length; seen += 1) growTo(file, seen, options, whole);
         });
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 60 },
   );
 });
 

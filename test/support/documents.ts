@@ -19,6 +19,7 @@ export const DOCUMENTS = [
   'CONTRIBUTING.md',
   'SECURITY.md',
   'CHANGELOG.md',
+  'BENCHMARKS.md',
 ] as const;
 
 /** Between `<!-- name -->` and `<!-- /name -->` in README.md: tables that nobody writes by hand. */
@@ -139,14 +140,14 @@ export function treePaths(tree: string): string[] {
 /** `make` targets that a text's code names: `make run`, `make -s millrace ARGS=...`. */
 export function targetsIn(text: string): string[] {
   const found = codeOf(text).flatMap((code) =>
-    [...code.matchAll(/(?<![\w/-])make(?: -s)? ([a-z]+)/g)].map(([, target = '']) => target),
+    [...code.matchAll(/(?<![\w/-])make(?: -s)? ([a-z-]+)/g)].map(([, target = '']) => target),
   );
   return [...new Set(found)].toSorted();
 }
 
 export function makeTargets(): string[] {
   const makefile = readFileSync(join(ROOT, 'Makefile'), 'utf8');
-  return [...makefile.matchAll(/^([a-z]+):.*## /gm)].map(([, name = '']) => name);
+  return [...makefile.matchAll(/^([a-z-]+):.*## /gm)].map(([, name = '']) => name);
 }
 
 export interface Link {

@@ -13,6 +13,7 @@ const TARGETS = [
   'run',
   'generate',
   'bench',
+  'bench-peers',
   'test',
   'check',
   'format',

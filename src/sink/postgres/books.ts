@@ -36,11 +36,12 @@ const CONVERSATION_MS_MAX = 60_000;
 /** Even under asynchronous commit: once this is on disk, so is everything committed before. */
 const FLUSHED = 'SET LOCAL synchronous_commit = on;';
 
+/** The name once more: a batch that was on its way while the file was renamed has registered the old one after `moved` found no row. */
 const FINISH = `
-  UPDATE millrace.files f SET state = 'done', reason = NULL, ended_at = clock_timestamp(),
+  UPDATE millrace.files f SET state = 'done', reason = NULL, ended_at = clock_timestamp(), name = e.name, name_bytes = e.name_bytes,
     size = e.size, mtime_ns = e.mtime_ns, ctime_ns = e.ctime_ns, blank_lines = e.blank_lines
-  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
-    AS e (generation, size, mtime_ns, ctime_ns, blank_lines, reach),
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bytea[])
+    AS e (generation, size, mtime_ns, ctime_ns, blank_lines, reach, name, name_bytes),
   LATERAL (
     SELECT coalesce(bool_and(start_offset = before), true) AS joined, coalesce(max(end_offset), 0) AS reach
     FROM (SELECT start_offset, end_offset, lag(end_offset, 1, 0::bigint) OVER (ORDER BY start_offset) AS before
@@ -159,5 +160,7 @@ function finishColumns(files: readonly EndedFile[]): unknown[][] {
     files.map(({ stamp }) => stamp.ctimeNs),
     files.map(({ blankLines }) => blankLines),
     files.map(({ reach, stamp }) => reach ?? stamp.size),
+    files.map(({ info }) => info.name),
+    files.map(({ info }) => info.nameBytes),
   ];
 }

@@ -104,6 +104,7 @@ function wayOutOf(sqlstate: string): string {
 }
 
 async function faultOf(step: Step, client: pg.Client, error: unknown): Promise<unknown> {
+  if (error instanceof MillraceError || error instanceof RestartNeeded) return error;
   if (error instanceof pg.DatabaseError && error.code !== undefined)
     return new StepFault(step, databaseFault(error), error);
   await setImmediate(); // pg learns that the socket is gone a tick after it rejects the query

@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { FRESH, KEY_BYTES, UNSURE } from '../../core/chunk.ts';
 import { MillraceError } from '../../errors.ts';
+import { failPoint } from '../../failpoints.ts';
 import type { SettledChunk } from '../sink.ts';
 import { positionsQuery } from './checkpoint.ts';
 import { copyTuples } from './copy.ts';
@@ -45,8 +46,10 @@ export async function writeDraft(
   const routed = route(draft);
 
   await beginFenced(session, setup, standing);
+  failPoint('begun');
   await during('rows', client, () => copyFresh(client, setup, routed));
   const answer = await during('unsure', client, () => writeUnsure(client, setup, routed));
+  failPoint('rows-sent');
   await during('checks', client, () => client.query('SET CONSTRAINTS ALL IMMEDIATE'));
 
   const settled = tally(draft, routed, answer, setup.compares);
@@ -55,7 +58,9 @@ export async function writeDraft(
     client.query(positionsQuery(setup, standing, draft.number, settled)),
   );
   await during('rejects', client, () => copyRejects(client, standing, draft, settled));
+  failPoint('before-commit');
   await commit(session, setup, standing, draft, settled);
+  failPoint('committed');
   return settled;
 }
 

@@ -8,6 +8,7 @@ import { BooksClosed } from '../../core/books.ts';
 import type { Books } from '../../core/books.ts';
 import type { GenerationInfo } from '../../core/slice.ts';
 import { MillraceError } from '../../errors.ts';
+import { failPoint } from '../../failpoints.ts';
 import { quoteTable } from '../../schema/ddl.ts';
 import type { TableDefinition, TableName } from '../../schema/table.ts';
 import type { Sink, SinkEvents, WriteResult } from '../sink.ts';
@@ -74,6 +75,7 @@ async function prepare(options: PostgresSinkOptions): Promise<{ setup: Setup; cr
       await migrate(client, { program: programVersion });
       const { created, primaryKey, comparable } = await ensureTable(client, table, tableName);
       const sourceId = await registerSource(client, source, tableText);
+      failPoint('prepared');
       const names = { tableSql: quoteTable(tableName), tableText, primaryKey, source, sourceId };
       const setup = { target, table, ...names, compares: comparable, synchronousCommit, events };
       return { setup, created };
@@ -156,6 +158,7 @@ class LanesAndBooks implements PostgresSink {
     const session = await openSession(this.#setup.target, this.#setup.synchronousCommit);
     try {
       const forget = await takeFence(session, this.#setup, this.#epoch, !this.#taken);
+      failPoint('fence-taken');
       return standingOf(session, this.#epoch, forget);
     } catch (error) {
       if (error instanceof RestartNeeded)

@@ -6,7 +6,9 @@ import type { AddressInfo, Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
 import { MillraceError } from '../../../src/errors.ts';
+import { StepFault, during } from '../../../src/sink/postgres/fault.ts';
 import { connect, connectFailed, connectPolicy, resolveTarget } from '../../../src/sink/postgres/target.ts';
+import { startFaultProxy } from '../../support/fault-proxy.ts';
 import { startTestServer } from '../../support/postgres.ts';
 import type { TestDatabase, TestServer } from '../../support/postgres.ts';
 
@@ -81,6 +83,26 @@ test('a terminated backend shows in the next query, not as an uncaught exception
   await ended;
   await assert.rejects(client.query('SELECT 1'));
   await admin.end();
+});
+
+test('a connection whose server has said goodbye, and has not hung up yet, is lost, not a bug', async () => {
+  const proxy = await startFaultProxy(server.port);
+  const url = new URL(database.url);
+  url.port = String(proxy.port);
+  const client = await connect(await target(url.href));
+  proxy.shape(300, 0);
+  const pid = (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid;
+  const told = once(client, 'error');
+  const admin = new pg.Client(database.client);
+  await admin.connect();
+  await admin.query('SELECT pg_terminate_backend($1)', [pid]);
+  await admin.end();
+  await told;
+  await assert.rejects(
+    during('fence', client, () => client.query('SELECT 1')),
+    (error) => error instanceof StepFault && error.fault.sqlstate === '08006',
+  );
+  await proxy.close();
 });
 
 test('a wrong password, an unknown database and an unknown user stop with a sentence without the password', async () => {

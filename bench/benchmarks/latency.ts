@@ -1,0 +1,267 @@
+// Latency: from the time at which a file was meant to arrive to the moment another program sees its rows. Idle, at the load that the
+// product was asked for, and at 50 % and 90 % of the maximum rate of this run; beside them the bare 50-row transaction.
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, renameSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Bench } from '../bench.ts';
+import { environmentOf } from '../environment.ts';
+import { makeFiles } from '../load.ts';
+import { pairRatios, spreadOf } from '../measure/statistics.ts';
+import type { Spread } from '../measure/statistics.ts';
+import { PERCENTILES, curveOf, percentileMs, percentileSpread, thirdsOf } from '../measure/times.ts';
+import { evenly, named, nowMs, runOpenLoop } from '../open-loop.ts';
+import type { Metric, NamedHistogram, Outcome } from '../outcome.ts';
+import { rounded, spreadText } from '../report/text.ts';
+import type { Running } from '../running.ts';
+import { startMillrace, until } from '../running.ts';
+import type { Scratch } from '../scratch.ts';
+import { freshDatabase } from '../scratch.ts';
+import { endOf } from '../sides/side.ts';
+
+const BARE = fileURLToPath(new URL('../children/bare-transactions.ts', import.meta.url));
+
+const ROWS_PER_FILE = 50;
+const SECONDS = 20;
+const BURSTS = 3;
+const ASKED_PER_SECOND = 10;
+const DRAIN_MS_MAX = 120_000;
+
+/** How much of each part; the small mode of the tests makes all of it small. */
+export interface LatencySize {
+  /** Files for the maximum rate, dropped at once; three times. */
+  readonly burstFiles: number;
+  readonly idleFiles: number;
+  readonly idleMs: number;
+  readonly seconds: number;
+}
+
+function usualSize({ seconds }: { seconds: number | null }): LatencySize {
+  return { burstFiles: 1_500, idleFiles: 10, idleMs: 1_500, seconds: seconds ?? SECONDS };
+}
+
+interface Stage {
+  readonly bench: Bench;
+  readonly folder: string;
+  readonly inbox: string;
+  readonly scratch: Scratch;
+  /** Each set of files has its own seed: no row comes twice. */
+  seed: number;
+}
+
+export async function latency(bench: Bench, size: LatencySize = usualSize(bench.options)): Promise<Outcome> {
+  const folder = join(bench.folder, 'latency');
+  mkdirSync(folder);
+  const scratch = await freshDatabase(bench.server);
+  const stage: Stage = { bench, folder, inbox: join(folder, 'inbox'), scratch, seed: 100 };
+  const running = await startMillrace(scratch, stage.inbox, bench.options.runArgs);
+  try {
+    const measured = await measureAll(stage, size);
+    await running.stop();
+    return outcomeOf(size, measured);
+  } finally {
+    await stopQuietly(running);
+    await scratch.drop();
+  }
+}
+
+interface AllMeasured {
+  readonly maxPerSecond: Spread;
+  readonly parts: readonly { readonly title: string; readonly named: NamedHistogram }[];
+  readonly asked: NamedHistogram;
+  readonly paced: NamedHistogram;
+  readonly backToBack: NamedHistogram;
+}
+
+async function measureAll(stage: Stage, size: LatencySize): Promise<AllMeasured> {
+  const { say } = stage.bench;
+  const idleDue = Array.from({ length: size.idleFiles }, (_, index) => (index + 1) * size.idleMs);
+  const idle = await part(stage, 'latency-idle', idleDue);
+  say(`  idle, a file every ${size.idleMs} ms: ${percentilesText(idle)}`);
+  const askedDue = evenly(Math.max(1, Math.round(size.seconds * ASKED_PER_SECOND)), ASKED_PER_SECOND);
+  const asked = await part(stage, 'latency-10-per-second', askedDue);
+  say(`  10 files/s: ${percentilesText(asked)}`);
+  const { paced, backToBack } = await bareTransactions(stage, askedDue);
+  say(
+    `  the bare transaction at 10/s: ${percentilesText(paced)}; back to back: ${percentilesText(backToBack)}`,
+  );
+  const bursts: number[] = [];
+  for (let burst = 0; burst < BURSTS; burst += 1) bursts.push(await burstRate(stage, size.burstFiles));
+  const maxPerSecond = spreadOf(bursts);
+  say(`  maximum rate: ${spreadText(maxPerSecond, 0)} files/s of ${ROWS_PER_FILE} rows`);
+  const half = await atShare(stage, 'latency-50-percent', maxPerSecond.median * 0.5, size.seconds);
+  const most = await atShare(stage, 'latency-90-percent', maxPerSecond.median * 0.9, size.seconds);
+  const rate = (share: number): string => `${Math.round(maxPerSecond.median * share)} files/s`;
+  await verifyCount(stage);
+  return {
+    maxPerSecond,
+    asked,
+    paced,
+    backToBack,
+    parts: [
+      { title: `idle, one file every ${size.idleMs / 1000} s`, named: idle },
+      { title: '10 files/s', named: asked },
+      { title: `50 % of the maximum (${rate(0.5)})`, named: half },
+      { title: `90 % of the maximum (${rate(0.9)})`, named: most },
+      { title: 'bare 50-row transaction at 10/s', named: paced },
+      { title: 'bare 50-row transaction, back to back', named: backToBack },
+    ],
+  };
+}
+
+async function part(stage: Stage, name: string, dueMs: readonly number[]): Promise<NamedHistogram> {
+  const staged = await stageFiles(stage, dueMs.length);
+  const startedMs = Date.now();
+  const { inbox, scratch } = stage;
+  const times = await runOpenLoop({ url: scratch.url, staged, inbox, dueMs });
+  return named(name, times, startedMs);
+}
+
+async function atShare(
+  stage: Stage,
+  name: string,
+  perSecond: number,
+  seconds: number,
+): Promise<NamedHistogram> {
+  const histogram = await part(stage, name, evenly(Math.max(1, Math.round(perSecond * seconds)), perSecond));
+  stage.bench.say(`  ${perSecond.toFixed(0)} files/s: ${percentilesText(histogram)}`);
+  return histogram;
+}
+
+async function stageFiles(stage: Stage, files: number): Promise<string[]> {
+  stage.seed += 1;
+  const folder = join(stage.folder, `staged-${stage.seed}`);
+  const made = await makeFiles(folder, files, ROWS_PER_FILE, stage.seed);
+  // Names of one set must not be those of another: a file under a known name is a replaced one.
+  return made.map((path) => {
+    const own = join(folder, `${stage.seed}-${basename(path)}`);
+    renameSync(path, own);
+    return own;
+  });
+}
+
+/** Files per second when many are there at once, from the first rename to the last row. */
+async function burstRate(stage: Stage, files: number): Promise<number> {
+  const staged = await stageFiles(stage, files);
+  const before = await countRows(stage.scratch);
+  const wanted = before + files * ROWS_PER_FILE;
+  const begunMs = nowMs();
+  for (const path of staged) renameSync(path, join(stage.inbox, basename(path)));
+  await until(async () => (await countRows(stage.scratch)) >= wanted, DRAIN_MS_MAX, `${files} files`);
+  return files / ((nowMs() - begunMs) / 1000);
+}
+
+/** The books, not the table: their sum is a few rows' work, and a count of the table would slow what it measures. */
+async function countRows(scratch: Scratch): Promise<number> {
+  const [row] = await scratch.query<{ count: string }>(
+    'SELECT coalesce(sum(inserted), 0) AS count FROM millrace.slices',
+  );
+  return Number(row?.count ?? 0);
+}
+
+/** Every file's every row must be in the table, beside those of the bare transactions. */
+async function verifyCount({ scratch, bench }: Stage): Promise<void> {
+  const [row] = await scratch.query<{ stored: string; booked: string; bare: string }>(
+    `SELECT (SELECT count(*) FROM events) AS stored, (SELECT sum(inserted) FROM millrace.slices) AS booked,
+            (SELECT count(*) FROM bare) AS bare`,
+  );
+  if (row === undefined || row.stored !== row.booked || row.bare === '0')
+    throw new Error(`the table does not hold what the books say: ${JSON.stringify(row)}`);
+  bench.say(`  verified: ${row.stored} rows stored, as booked; ${row.bare} by the bare transactions`);
+}
+
+/** Into a table of the same shape and indexes beside the other one. Half of the files at their times, half back to back. */
+async function bareTransactions(
+  stage: Stage,
+  dueMs: readonly number[],
+): Promise<{ paced: NamedHistogram; backToBack: NamedHistogram }> {
+  await stage.scratch.query('CREATE TABLE bare (LIKE events INCLUDING ALL)');
+  const files = await stageFiles(stage, dueMs.length * 2);
+  const startedMs = Date.now();
+  const child = spawn(process.execPath, [BARE], {
+    env: { ...environmentOf(stage.scratch.url), BARE: JSON.stringify({ files, dueMs }) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+  await endOf(child, 'the bare transactions');
+  const times = JSON.parse(said) as { paced: number[]; backToBack: number[] };
+  return {
+    paced: named('bare-10-per-second', times.paced, startedMs),
+    backToBack: named('bare-back-to-back', times.backToBack, startedMs),
+  };
+}
+
+function outcomeOf(size: LatencySize, measured: AllMeasured): Outcome {
+  const { asked, paced, backToBack, parts, maxPerSecond } = measured;
+  const ratio = (bare: NamedHistogram, percentile: number): Spread => ratioSpread(asked, bare, percentile);
+  const rows = parts.map(({ title, named: each }) => [
+    title,
+    String(each.histogram.totalCount),
+    ...PERCENTILES.map((percentile) => spreadText(percentileSpread(each, percentile))),
+  ]);
+  return {
+    name: 'latency',
+    sentences: [
+      `Files of ${ROWS_PER_FILE} rows, open-loop for ${size.seconds} s a part: each latency counts from the intended time of its file to the moment an independent reader sees its rows, in ms; in parentheses what the three thirds of the part gave.`,
+      `Maximum rate of this run: ${spreadText(maxPerSecond, 0)} files/s, measured with ${BURSTS} times ${size.burstFiles} files at once.`,
+      `At 10 files/s against the bare transaction at 10/s: p50 ${spreadText(ratio(paced, 50))} x, p99 ${spreadText(ratio(paced, 99))} x; against it back to back: p50 ${spreadText(ratio(backToBack, 50))} x, p99 ${spreadText(ratio(backToBack, 99))} x.`,
+    ],
+    tables: [
+      { title: 'Latency in ms', header: ['load', 'files', 'p50', 'p90', 'p99', 'p99.9', 'max'], rows },
+    ],
+    plots: [
+      {
+        kind: 'percentiles',
+        title: 'Latency by percentile',
+        series: parts.map((each) => curveOf(each.title, each.named)),
+      },
+    ],
+    metrics: metricsOf(measured),
+    line: {
+      latency: {
+        maxFilesPerSecond: rounded(maxPerSecond.median, 0),
+        p50Ms: rounded(percentileMs(asked, 50)),
+        p99Ms: rounded(percentileMs(asked, 99)),
+        ratioP50: rounded(ratio(paced, 50).median),
+        ratioP99: rounded(ratio(paced, 99).median),
+        ratioP50BackToBack: rounded(ratio(backToBack, 50).median),
+        ratioP99BackToBack: rounded(ratio(backToBack, 99).median),
+      },
+    },
+    histograms: parts.map((each) => each.named),
+  };
+}
+
+/** Of the whole runs, and how far the ratios of their thirds lie apart. */
+function ratioSpread(asked: NamedHistogram, bare: NamedHistogram, percentile: number): Spread {
+  const median = percentileMs(asked, percentile) / percentileMs(bare, percentile);
+  const thirds = pairRatios(thirdsOf(asked, percentile), thirdsOf(bare, percentile));
+  return { ...thirds, median, min: Math.min(median, thirds.min), max: Math.max(median, thirds.max) };
+}
+
+function metricsOf({ parts, asked, paced, maxPerSecond }: AllMeasured): Record<string, Metric> {
+  const percentiles = Object.fromEntries(
+    parts.flatMap(({ named: each }) =>
+      [50, 99].map((percentile): [string, Metric] => [
+        `${each.name}.p${percentile}`,
+        { ...percentileSpread(each, percentile), unit: 'ms', better: 'lower' },
+      ]),
+    ),
+  );
+  return {
+    ...percentiles,
+    'latency.ratioP50': { ...ratioSpread(asked, paced, 50), unit: 'x', better: 'lower' },
+    'latency.ratioP99': { ...ratioSpread(asked, paced, 99), unit: 'x', better: 'lower' },
+    'latency.maximum': { ...maxPerSecond, unit: 'files/s', better: 'higher' },
+  };
+}
+
+function percentilesText(each: NamedHistogram): string {
+  return `p50 ${percentileMs(each, 50).toFixed(2)} ms, p99 ${percentileMs(each, 99).toFixed(2)} ms, max ${percentileMs(each, 100).toFixed(2)} ms`;
+}
+
+async function stopQuietly(running: Running): Promise<void> {
+  await running.stop().catch(() => undefined); // already stopped, or its own error is on its way up
+}

@@ -1,0 +1,35 @@
+// `make torture ARGS="--minutes 30 --seed 7"`: the random driver for as long as one says. Prints one line per round and one closing line
+// of evidence; exit code 1 when anything was violated.
+
+import { randomInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+
+import { describe, torture } from './torture.ts';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    seed: { type: 'string', default: String(randomInt(1_000_000)) },
+    /** Only so many rounds, for replaying one: the seed of a round is printed with it. */
+    rounds: { type: 'string', default: '1000000' },
+    evils: { type: 'string', default: '20' },
+  },
+});
+const seed = Number(values.seed);
+const end = performance.now() + Number(values.minutes) * 60_000;
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+say(`torture: seed ${seed}, ${values.minutes} minutes; --seed ${seed} does the same things again`);
+let interrupted = false;
+process.once('SIGINT', () => {
+  interrupted = true;
+  say('torture: ends after this round; a second Ctrl-C ends at once');
+});
+const evidence = await torture({
+  seed,
+  evilsPerRound: Number(values.evils),
+  goesOn: ({ rounds }) => !interrupted && performance.now() < end && rounds < Number(values.rounds),
+  say,
+});
+say(`torture: ${describe(evidence)}; seed ${seed}`);
+process.exitCode = evidence.violations.length === 0 ? 0 : 1;
