@@ -1,7 +1,8 @@
 // The road end to end on real files and a real database: what goes in, what the books say, what the table holds.
 
 import assert from 'node:assert/strict';
-import { appendFile, readFile, rename, truncate, unlink, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { appendFile, chmod, readFile, rename, truncate, unlink, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -106,6 +107,28 @@ describe('the road', () => {
       assert.match(bad?.reason ?? '', /event_type/);
       assert.equal(await road.count(), 10);
     }));
+
+  test(
+    'ends with 3 when a file could not be read, and takes it when it can',
+    {
+      skip:
+        process.getuid?.() === 0 && spawnSync('setpriv', ['--version']).status !== 0
+          ? 'root reads everything'
+          : false,
+    },
+    () =>
+      withRoad(async (road) => {
+        await road.put('good.csv', csv(events(0, 10)));
+        await road.put('secret.csv', csv(events(10, 10)));
+        await chmod(road.path('secret.csv'), 0o000);
+        const ended = await road.start(['--once', '--json', '--settle', '100ms'], {}, 'ordinary').ended;
+        assert.equal(ended.code, 3, ended.stderr);
+        assert.match(ended.stderr, /secret\.csv/);
+        await chmod(road.path('secret.csv'), 0o644);
+        assert.equal((await road.once()).inserted, 10);
+        await road.balance(files({ 'good.csv': events(0, 10), 'secret.csv': events(10, 10) }));
+      }),
+  );
 
   test('takes a thousand small files in one go', () =>
     withRoad(async (road) => {
