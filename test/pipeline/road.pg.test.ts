@@ -1,7 +1,6 @@
 // The road end to end on real files and a real database: what goes in, what the books say, what the table holds.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { appendFile, chmod, readFile, rename, truncate, unlink, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +9,7 @@ import type { TestRecord } from '../support/events.ts';
 import { HEADER, csv, event, events, invalidEvent, quotedEvent } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road, until } from '../support/road.ts';
+import { Road, until, whyNotOrdinary } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
@@ -110,12 +109,7 @@ describe('the road', () => {
 
   test(
     'ends with 3 when a file could not be read, and takes it when it can',
-    {
-      skip:
-        process.getuid?.() === 0 && spawnSync('setpriv', ['--version']).status !== 0
-          ? 'root reads everything'
-          : false,
-    },
+    { skip: whyNotOrdinary() },
     () =>
       withRoad(async (road) => {
         await road.put('good.csv', csv(events(0, 10)));

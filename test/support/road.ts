@@ -2,7 +2,7 @@
 // books of every file, and the table, against the naive model.
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,6 +18,16 @@ import type { TestDatabase } from './postgres.ts';
 const AS_NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** Why a run as an ordinary user cannot be tried here; false when it can. */
+export function whyNotOrdinary(): string | false {
+  if (process.getuid?.() !== 0) return false;
+  const [setpriv = '', ...args] = AS_NOBODY;
+  const reached = spawnSync(setpriv, [...args, process.execPath, MAIN, '--version']).status === 0;
+  return reached
+    ? false
+    : 'root reads everything, and an ordinary user cannot reach this checkout (or there is no setpriv)';
+}
 
 export interface Ended {
   readonly code: number | null;
