@@ -23,6 +23,7 @@ import { startProgress } from '../telemetry/progress.ts';
 import { secretsOf } from '../telemetry/redact.ts';
 import { openScreen } from '../telemetry/screen.ts';
 import { runSummary, summaryText } from '../telemetry/summary.ts';
+import { counted } from '../telemetry/text.ts';
 import type { CommandIo } from './command.ts';
 import { dialectOf } from './dialect.ts';
 import { tellingVariables } from './pins.ts';
@@ -168,9 +169,15 @@ function countRefusedRows({ chunk, refusedRows }: SettledChunk, meters: Meters):
 
 function conclude(options: RunOptions, io: CommandIo, meters: Meters, source: DirectorySource): ExitCode {
   const snapshot = meters.snapshot();
-  const refusedFiles = snapshot.refused.count + snapshot.parked.count;
+  // A run that goes on would try them again; a finished one has left them unread.
+  const unread = options.once ? source.state.filesUnread : 0;
+  const refusedFiles = snapshot.refused.count + snapshot.parked.count + unread;
   const files = source.state.filesDone + refusedFiles;
   if (!options.quiet) (options.json ? io.stderr : io.stdout).write(`\n${summaryText(snapshot, files)}`);
+  if (unread > 0)
+    io.stderr.write(
+      `millrace: ${counted(unread, 'file')} could not be read (see above); the next run tries again\n`,
+    );
   if (options.json) io.stdout.write(`${JSON.stringify(runSummary(snapshot, { files, refusedFiles }))}\n`);
   return refusedFiles > 0 ? EXIT.refusedFiles : EXIT.done;
 }

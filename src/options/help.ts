@@ -49,7 +49,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
     exits: [
       ['0', 'done; rejected records are part of that'],
       USAGE,
-      ['3', 'done, but whole files were refused or parked'],
+      ['3', 'done, but whole files were refused, parked or could not be read'],
       ['4', 'a younger instance has taken over this source'],
       STOPPED,
       INTERRUPTED,

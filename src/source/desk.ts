@@ -61,6 +61,8 @@ export interface Desk {
   readonly pending: Set<SourceFile>;
   /** Files that --once waits for. */
   readonly busy: Set<SourceFile>;
+  /** Files that could not be read so far. */
+  readonly unread: Set<SourceFile>;
   readonly told: Set<string>;
   readonly counts: { seen: number; done: number; refused: number; foundByScan: number };
   /** Writes to the books on their way; `close` waits for them. */
@@ -83,6 +85,8 @@ export function enter(desk: Desk, file: SourceFile, phase: Phase): void {
   file.phase = phase;
   if (isSettled(phase)) desk.busy.delete(file);
   else desk.busy.add(file);
+  if (phase.kind === 'waiting' || (phase.kind === 'resting' && !phase.blocks)) desk.unread.add(file);
+  else desk.unread.delete(file);
 }
 
 /** A file that was done or refused and is read again is neither any more; one that left after that still counts. */

@@ -306,6 +306,7 @@ function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan:
     unknown: new Set(),
     pending: new Set(),
     busy: new Set(),
+    unread: new Set(),
     told: new Set(),
     counts: { seen: 0, done: 0, refused: 0, foundByScan: 0 },
     writing: new Set(),
@@ -345,6 +346,7 @@ function forgetAll(desk: Desk): void {
   desk.unknown.clear();
   desk.pending.clear();
   desk.busy.clear();
+  desk.unread.clear();
   Object.assign(desk.counts, { seen: 0, done: 0, refused: 0, foundByScan: 0 });
 }
 
@@ -357,5 +359,6 @@ function stateOf(desk: Desk): SourceState {
     bytesWaiting += Math.max(0, contentSize(file) - committedBytes(file.reading));
   }
   const { seen, done, refused } = desk.counts;
-  return { filesSeen: seen, filesDone: done, filesWaiting, filesRefused: refused, bytesWaiting };
+  const filesUnread = desk.unread.size;
+  return { filesSeen: seen, filesDone: done, filesWaiting, filesRefused: refused, filesUnread, bytesWaiting };
 }

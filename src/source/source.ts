@@ -26,6 +26,8 @@ export interface SourceState {
   readonly filesDone: number;
   readonly filesWaiting: number;
   readonly filesRefused: number;
+  /** Files that could not be read so far, e.g. for lack of rights; they are tried again. */
+  readonly filesUnread: number;
   readonly bytesWaiting: number;
 }
 

@@ -1,7 +1,7 @@
 // The road end to end on real files and a real database: what goes in, what the books say, what the table holds.
 
 import assert from 'node:assert/strict';
-import { appendFile, readFile, rename, truncate, unlink, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, readFile, rename, truncate, unlink, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -9,7 +9,7 @@ import type { TestRecord } from '../support/events.ts';
 import { HEADER, csv, event, events, invalidEvent, quotedEvent } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road, until } from '../support/road.ts';
+import { Road, until, whyNotOrdinary } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
@@ -106,6 +106,23 @@ describe('the road', () => {
       assert.match(bad?.reason ?? '', /event_type/);
       assert.equal(await road.count(), 10);
     }));
+
+  test(
+    'ends with 3 when a file could not be read, and takes it when it can',
+    { skip: whyNotOrdinary() },
+    () =>
+      withRoad(async (road) => {
+        await road.put('good.csv', csv(events(0, 10)));
+        await road.put('secret.csv', csv(events(10, 10)));
+        await chmod(road.path('secret.csv'), 0o000);
+        const ended = await road.start(['--once', '--json', '--settle', '100ms'], {}, 'ordinary').ended;
+        assert.equal(ended.code, 3, ended.stderr);
+        assert.match(ended.stderr, /secret\.csv/);
+        await chmod(road.path('secret.csv'), 0o644);
+        assert.equal((await road.once()).inserted, 10);
+        await road.balance(files({ 'good.csv': events(0, 10), 'secret.csv': events(10, 10) }));
+      }),
+  );
 
   test('takes a thousand small files in one go', () =>
     withRoad(async (road) => {

@@ -2,8 +2,8 @@
 // books of every file, and the table, against the naive model.
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,20 @@ import pg from 'pg';
 import type { TestRecord } from './events.ts';
 import type { TestDatabase } from './postgres.ts';
 
+/** Drops root's rights for one command. */
+const AS_NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** Why a run as an ordinary user cannot be tried here; false when it can. */
+export function whyNotOrdinary(): string | false {
+  if (process.getuid?.() !== 0) return false;
+  const [setpriv = '', ...args] = AS_NOBODY;
+  const reached = spawnSync(setpriv, [...args, process.execPath, MAIN, '--version']).status === 0;
+  return reached
+    ? false
+    : 'root reads everything, and an ordinary user cannot reach this checkout (or there is no setpriv)';
+}
 
 export interface Ended {
   readonly code: number | null;
@@ -72,8 +85,13 @@ export class Road {
     await rename(this.path(`.${name}.tmp`), this.path(name));
   }
 
-  start(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Run {
-    const child = spawn(process.execPath, [MAIN, 'run', '--input', this.folder, ...args], {
+  /** `as` 'ordinary': not as root, who may read everything. */
+  start(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}, as: 'self' | 'ordinary' = 'self'): Run {
+    const command = [process.execPath, MAIN, 'run', '--input', this.folder, ...args];
+    const demoted = as === 'ordinary' && process.getuid?.() === 0;
+    if (demoted) chmodSync(this.folder, 0o755);
+    const [program = '', ...rest] = demoted ? [...AS_NOBODY, ...command] : command;
+    const child = spawn(program, rest, {
       env: { ...this.database.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
