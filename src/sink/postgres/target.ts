@@ -117,10 +117,14 @@ async function connectOnce(target: DatabaseTarget, connectMsMax: number): Promis
   const client = new pg.Client(target.client);
   const refusedLogin = guardLogin(client, target.logins ?? LOGINS_DEFAULT);
   let ended: Ended = 'no';
-  client.on('end', () => (ended = ended === 'no' ? 'by the server' : ended));
+  const noteEnd = (): void => void (ended = ended === 'no' ? 'by the server' : ended);
+  client.on('end', noteEnd);
   // Every loss of the connection also rejects the query under way or the next one, which is where it is handled. After a FATAL message
   // without a query pg takes no further one, while the socket may stay open for long (a server that dies slowly): it is of no use.
-  client.on('error', () => destroy(client));
+  client.on('error', () => {
+    noteEnd(); // 'end' may come too late for the query that is refused now
+    destroy(client);
+  });
   const timer = setTimeout(() => {
     ended = 'by the clock';
     destroy(client);
