@@ -6,7 +6,8 @@ import { test } from 'node:test';
 
 import { describe, killsOf, torture } from './torture.ts';
 
-const KILLS_MIN = 60;
+/** `make torture` goes on for as long as one says; here it must not outweigh all other tests. */
+const KILLS_MIN = 20;
 
 test(
   `${KILLS_MIN} random kills and as many other faults: every record is accounted for once, and the table is what was written`,

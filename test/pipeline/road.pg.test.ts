@@ -44,6 +44,7 @@ describe('the road', () => {
         duplicates: 120,
         rejected: 2,
         refusedFiles: 0,
+        duplicatesConflicting: 0,
       });
       assert.ok(seconds >= 0);
       await road.balance(files({ 'a.csv': a, 'b.csv': b }));
