@@ -13,6 +13,8 @@ const { values } = parseArgs({
     /** Only so many rounds, for replaying one: the seed of a round is printed with it. */
     rounds: { type: 'string', default: '1000000' },
     evils: { type: 'string', default: '20' },
+    /** Tells each evil as it comes. */
+    verbose: { type: 'boolean', default: false },
   },
 });
 const seed = Number(values.seed);
@@ -30,6 +32,9 @@ const evidence = await torture({
   evilsPerRound: Number(values.evils),
   goesOn: ({ rounds }) => !interrupted && performance.now() < end && rounds < Number(values.rounds),
   say,
+  ...(values.verbose && {
+    sayEach: (line: string) => say(`${new Date().toISOString().slice(11, 19)} ${line}`),
+  }),
 });
 say(`torture: ${describe(evidence)}; seed ${seed}`);
 process.exitCode = evidence.violations.length === 0 ? 0 : 1;

@@ -7,6 +7,10 @@ import { until } from '../support/road.ts';
 
 const FENCED = 4;
 
+/** For a program that stands still: what its backends are doing. */
+const BACKENDS = `SELECT pid, state, wait_event, (clock_timestamp() - query_start)::text AS since, pg_blocking_pids(pid) AS blocked_by, query
+  FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`;
+
 export class Supervisor {
   readonly violations: string[] = [];
   readonly counts = { starts: 0, kills: 0, stops: 0, freezes: 0, takeOvers: 0 };
@@ -91,9 +95,14 @@ export class Supervisor {
 
   /** Waits for what must become true without further help. */
   async settles(what: string, condition: () => Promise<boolean>, ms: number): Promise<void> {
-    await until(what, condition, ms).catch(() => {
-      this.violations.push(`waited ${ms} ms in vain for: ${what}\n${tail(this.said())}`);
-    });
+    try {
+      await until(what, condition, ms);
+    } catch {
+      const backends = await this.#road.query(BACKENDS).catch((error: unknown) => [{ error: String(error) }]);
+      this.violations.push(
+        `waited ${ms} ms in vain for: ${what}\n${tail(this.said())}\n${JSON.stringify(backends)}`,
+      );
+    }
   }
 
   #start(): Run {

@@ -54,6 +54,8 @@ export interface TortureSettings {
   /** Asked after each round. */
   readonly goesOn: (soFar: Evidence) => boolean;
   readonly say: (line: string) => void;
+  /** Gets each evil as it comes. */
+  readonly sayEach?: (line: string) => void;
   /** For the program; a test switches a safety device off with it. */
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -108,10 +110,13 @@ async function playRound(server: TestServer, plan: RoundPlan, settings: TortureS
     const producing = produce(producer, seededRandom(plan.seed, 4), over.signal);
     for (let turn = 0; turn < settings.evilsPerRound; turn += 1) {
       await sleep(random.below(4) === 0 ? 1_000 + random.below(1_500) : random.below(1_000));
-      await nextEvil(random).evil({ program, server, database: road.database, proxy }, random, damage);
+      const { name, evil } = nextEvil(random);
+      settings.sayEach?.(`${turn + 1}: ${name}`);
+      await evil({ program, server, database: road.database, proxy }, random, damage);
     }
     over.abort();
     await producing;
+    settings.sayEach?.('rest');
     proxy.shape(0, 0);
     await program.settles('all files to be done', () => isAtRest(road, producer), REST_MS_MAX);
     await program.stop();
