@@ -197,7 +197,10 @@ test('a file renamed while its first batch waits for the server stands in the bo
     await locker.end();
     const states = async (): Promise<string[]> =>
       (await road.books()).map(({ name, state }) => `${name} ${state}`);
-    await until('all to be done', async () => (await states()).every((state) => state.endsWith('done')));
+    await until('both to be done', async () => {
+      const all = await states();
+      return all.length === 2 && all.every((state) => state.endsWith('done'));
+    });
     run.child.kill('SIGTERM');
     await run.ended;
     assert.deepEqual(await states(), ['b.csv done', 'first.csv done']);
