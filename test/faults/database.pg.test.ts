@@ -48,12 +48,11 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)
       await road.put('a.csv', csv(records));
       const run = road.start(['--once', '--settle', '100ms']);
       await until('progress', async () => (await road.count()) > 0);
-      const ending = server.end(signal);
+      let ended = false;
+      const ending = server.end(signal).then(() => (ended = true));
       // The smart way waits for all clients to leave: it is made fast when the program is still there.
-      if (signal === 'SIGTERM')
-        await Promise.race([ending, sleep(500).then(() => process.kill(server.pid, 'SIGINT'))]).catch(
-          () => {},
-        );
+      await Promise.race([ending, sleep(500)]);
+      if (!ended && signal === 'SIGTERM') process.kill(server.pid, 'SIGINT');
       await ending;
       await sleep(200);
       await server.start();
@@ -204,4 +203,38 @@ test('a file renamed while its first batch waits for the server stands in the bo
     run.child.kill('SIGTERM');
     await run.ended;
     assert.deepEqual(await states(), ['b.csv done', 'first.csv done']);
+  }));
+
+test('statistics from a moment when the table was empty do not make a batch read the whole table for each row', () =>
+  withRoad(server, async (road) => {
+    await road.put('first.csv', csv(events(0, 1)));
+    await road.once();
+    await road.query(
+      `ALTER TABLE events SET (autovacuum_enabled = false);
+       INSERT INTO events (event_id, event_type, event_timestamp) SELECT gen_random_uuid(), 'view', now() FROM generate_series(1, 9000);
+       DELETE FROM events WHERE quantity IS NULL; ANALYZE events`,
+    );
+    const looks = async (): Promise<number> => {
+      const [row] = await road.query<{ count: number }>(
+        "SELECT idx_scan::int AS count FROM pg_stat_user_indexes WHERE indexrelname = 'events_pkey'",
+      );
+      return row?.count ?? 0;
+    };
+    const before = await looks();
+    // The first record is stored already, so that the whole batch goes through the stage.
+    const records = events(0, 9_000);
+    await road.put('a.csv', csv(records));
+    await road.once(['--dedup-memory', '0']);
+    // Each row of the stage is looked for once by ON CONFLICT, and once when the stage is compared with the table.
+    await until(
+      'two looks into the index for each row',
+      async () => (await looks()) - before >= 18_000,
+      20_000,
+    );
+    await road.balance(
+      new Map([
+        ['first.csv', events(0, 1)],
+        ['a.csv', records],
+      ]),
+    );
   }));

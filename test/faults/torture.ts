@@ -84,6 +84,8 @@ function planOf(seed: number, env: NodeJS.ProcessEnv): RoundPlan {
   const pick = (...values: string[]): string => values[random.below(values.length)] ?? '';
   const after = pick('keep', 'keep', 'keep', 'archive', 'delete');
   const args = ['--scan-every', '200ms', '--settle', '1s', '--log-level', 'warn', '--log-format', 'json'];
+  // A bad byte is one bad record here, not another encoding of the whole file.
+  args.push('--encoding', 'utf-8');
   args.push('--quiet', '--workers', pick('1', '2'), '--lanes', pick('1', '2', '3'));
   args.push('--dedup-memory', pick('0', '1MiB', '256MiB'));
   args.push('--synchronous-commit', pick('on', 'on', 'off'), '--after', after);

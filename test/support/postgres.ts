@@ -103,6 +103,8 @@ class RunningTestServer implements TestServer {
   readonly #spec: Parameters<typeof launchServer>[0];
   readonly #onExit = () => this.#killNow();
   #running: RunningServer;
+  /** Ended by us: its process id may be somebody else's by now, and must not be signalled. */
+  #down = false;
   #databases = 0;
 
   constructor(home: string, spec: Parameters<typeof launchServer>[0], running: RunningServer) {
@@ -149,18 +151,22 @@ class RunningTestServer implements TestServer {
   }
 
   async crash(): Promise<void> {
-    for (const pid of killTree(this.pid)) await waitUntilGone(pid, 10_000);
+    const pids = this.#down ? [] : killTree(this.pid);
+    this.#down = true;
+    for (const pid of pids) await waitUntilGone(pid, 10_000);
   }
 
   async start(): Promise<void> {
     const { port } = this;
     this.#running = await launchServer({ ...this.#spec, preferredPort: port });
+    this.#down = false;
     if (this.port !== port)
       throw new Error(`port ${port} was taken by somebody else while the test server was down`);
   }
 
   async end(signal: 'SIGTERM' | 'SIGINT' | 'SIGQUIT' = 'SIGINT'): Promise<void> {
-    await endServer(this.pid, 30_000, signal);
+    if (!this.#down) await endServer(this.pid, 30_000, signal);
+    this.#down = true;
   }
 
   async stop(): Promise<void> {
@@ -170,7 +176,7 @@ class RunningTestServer implements TestServer {
   }
 
   #killNow(): void {
-    killTree(this.pid);
+    if (!this.#down) killTree(this.pid);
     rmSync(this.#home, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   }
 }
