@@ -28,6 +28,8 @@ export interface BenchOptions {
   readonly against: readonly Peer[];
   /** Length of each open-loop part of latency, and of soak. Null: each benchmark's own. */
   readonly seconds: number | null;
+  /** Folder of another checkout of Millrace that runs beside this one in throughput; null for none. */
+  readonly checkout: string | null;
   readonly compare: string | null;
   readonly json: boolean;
   readonly output: string;
@@ -57,6 +59,7 @@ options
   --rows N           rows of each load (throughput 1000000)
   --rounds N         rounds of each comparison, ${ROUNDS_MIN} or more (${ROUNDS_MIN})
   --against A,B      peers: ${PEERS.join(', ')} (copy)
+  --checkout DIR     throughput: another checkout of Millrace beside this one, e.g. of an earlier commit
   --seconds N        length of each open-loop part of latency (20), and of soak (600)
   --args "..."       options for every run of Millrace, e.g. --args "--lanes 4"
   --compare OLD.json what changed beyond noise since that report
@@ -73,6 +76,7 @@ export function readOptions(argv: readonly string[], smallest: number = ROUNDS_M
       rows: { type: 'string' },
       rounds: { type: 'string', default: String(smallest) },
       against: { type: 'string', default: 'copy' },
+      checkout: { type: 'string' },
       seconds: { type: 'string' },
       args: { type: 'string', default: '' },
       compare: { type: 'string' },
@@ -93,6 +97,7 @@ export function readOptions(argv: readonly string[], smallest: number = ROUNDS_M
       .filter(Boolean)
       .map((word) => oneOf(word, PEERS, '--against')),
     seconds: values.seconds === undefined ? null : whole('--seconds', values.seconds, 1),
+    checkout: values.checkout ?? null,
     compare: values.compare ?? null,
     json: values.json,
     output: values.output ?? `bench/results/${time}`,

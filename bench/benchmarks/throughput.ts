@@ -14,7 +14,7 @@ import type { SideRounds } from '../rounds.ts';
 import { presentSides, runRounds } from '../rounds.ts';
 import { ceilingSide } from '../sides/ceiling.ts';
 import { copySide } from '../sides/copy.ts';
-import { firstLoadSide, lanesOf, liveSide } from '../sides/millrace.ts';
+import { checkoutSide, firstLoadSide, lanesOf, liveSide } from '../sides/millrace.ts';
 import { pgloaderSide } from '../sides/pgloader.ts';
 import type { Side, SideName } from '../sides/side.ts';
 import { sparkSide } from '../sides/spark.ts';
@@ -34,7 +34,7 @@ export async function throughput(bench: Bench, name: 'throughput' | 'first-load'
   return outcomeOf(name, load, measured, sentences);
 }
 
-function allSides({ options: { against, runArgs } }: Bench, folder: string): Side[] {
+function allSides({ options: { against, checkout, runArgs } }: Bench, folder: string): Side[] {
   const peers = against.flatMap((peer): Side[] => {
     switch (peer) {
       case 'copy':
@@ -49,7 +49,14 @@ function allSides({ options: { against, runArgs } }: Bench, folder: string): Sid
         return peer satisfies never;
     }
   });
-  return [liveSide(runArgs), firstLoadSide(runArgs), ...peers, ceilingSide(folder, lanesOf(runArgs))];
+  const other = checkout === null ? [] : [checkoutSide(checkout)];
+  return [
+    liveSide(runArgs),
+    firstLoadSide(runArgs),
+    ...other,
+    ...peers,
+    ceilingSide(folder, lanesOf(runArgs)),
+  ];
 }
 
 function firstLoadSides({ options: { runArgs } }: Bench, folder: string): Side[] {
@@ -64,6 +71,7 @@ function outcomeOf(name: string, load: Load, measured: Measurements, absent: rea
     'The clock of Millrace, copy and pgloader runs from the start of the program to its end; that of Spark and of the ceiling begins when their session is up.',
     ...absent,
     ...roadSentence(measured),
+    ...checkoutSentence(measured),
     ...all.map((each) => `${each.side.title} is bounded by ${boundSentence(each)}.`),
   ];
   return {
@@ -82,6 +90,21 @@ function roadSentence(measured: Measurements): string[] {
   if (share === null || road === null) return [];
   const both = `${shareText(share)} of the ceiling, its start and end included, and ${shareText(road)} from its first transaction on`;
   return [`Millrace reaches ${both}.`];
+}
+
+function checkoutSentence(measured: Measurements): string[] {
+  const [time, cpu] = [ratioOf(measured, 'live', 'checkout'), cpuRatioOf(measured, 'live', 'checkout')];
+  if (time === null || cpu === null) return [];
+  const speed = `${spreadText(time)} times as fast as ${measured.get('checkout')?.side.title}`;
+  return [`This checkout is ${speed}, and takes ${spreadText(cpu)} times its processor time.`];
+}
+
+/** Ours by theirs, pair by pair. Null where the processor time cannot be read. */
+function cpuRatioOf(measured: Measurements, ours: SideName, theirs: SideName): Spread | null {
+  const cpuOf = (name: SideName): number[] =>
+    (measured.get(name)?.rounds ?? []).flatMap(({ used }) => used.clientCpuSeconds ?? []);
+  const [a, b] = [cpuOf(ours), cpuOf(theirs)];
+  return a.length === 0 || a.length !== b.length ? null : pairRatios(a, b);
 }
 
 function boundSentence({ side, rounds }: SideRounds): string {

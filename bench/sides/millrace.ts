@@ -1,6 +1,8 @@
 // Millrace itself, as a user runs it: the whole program, from the start of the process to its end, counts.
 
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { OPTIONS, optionsOf } from '../../src/options.ts';
 import { environmentOf } from '../environment.ts';
 import { MAIN } from '../load.ts';
@@ -26,11 +28,19 @@ export function firstLoadSide(more: readonly string[]): Side {
   return millraceSide('firstLoad', 'Millrace, first load', ['--first-load', 'auto', ...more], missing);
 }
 
+/** Another checkout of Millrace, with the defaults of its own: what a change has cost or won is the ratio to it. */
+export function checkoutSide(folder: string): Side {
+  const main = resolve(folder, 'src/main.ts');
+  const missing = existsSync(main) ? null : `there is no ${main}`;
+  return millraceSide('checkout', `Millrace in ${folder}`, [], missing, main);
+}
+
 function millraceSide(
-  name: 'live' | 'firstLoad',
+  name: 'live' | 'firstLoad' | 'checkout',
   title: string,
   more: readonly string[],
   missing: string | null,
+  main: string = MAIN,
 ): Side {
   return {
     name,
@@ -38,14 +48,14 @@ function millraceSide(
     workers: workersOf(more),
     absent: async () => missing,
     prepare: async () => {},
-    open: async (scratch, load) => openRun(scratch, [...ARGS, '--input', load.folder, ...more]),
+    open: async (scratch, load) => openRun(scratch, [main, ...ARGS, '--input', load.folder, ...more]),
   };
 }
 
 function openRun(scratch: Scratch, args: readonly string[]): OpenSide {
   return {
     run: async (sampler) => {
-      const child = spawn(process.execPath, [MAIN, ...args], {
+      const child = spawn(process.execPath, args, {
         env: environmentOf(scratch.url),
         stdio: ['ignore', 'ignore', 'pipe'],
       });

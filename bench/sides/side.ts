@@ -9,6 +9,7 @@ import type { Scratch } from '../scratch.ts';
 export const SIDE_NAMES = [
   'live',
   'firstLoad',
+  'checkout',
   'copy',
   'copy2',
   'ceiling',

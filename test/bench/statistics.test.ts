@@ -69,9 +69,9 @@ test('arguments are judged before anything is touched', () => {
   );
   assert.throws(() => readOptions(['--rows', '1e']), /--rows: .*, got 1e/);
   assert.equal(readOptions(['--help']), null);
-  const options = readOptions(['latency', '--rows', '10_000', '--args', '--lanes 4']);
+  const options = readOptions(['latency', '--rows', '10_000', '--args', '--lanes 4', '--checkout', '../a']);
   assert.deepEqual(
-    [options?.benchmarks, options?.rows, options?.runArgs],
-    [['latency'], 10_000, ['--lanes', '4']],
+    [options?.benchmarks, options?.rows, options?.runArgs, options?.checkout],
+    [['latency'], 10_000, ['--lanes', '4'], '../a'],
   );
 });
