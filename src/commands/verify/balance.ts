@@ -57,7 +57,7 @@ async function compareAll(input: BalanceInput): Promise<Findings> {
   findings.sheets.sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
   await records.nameTransactions(ofXid, MEANINGFUL);
   progress('the table', 0, 0);
-  await records.join();
+  await records.join(input.only === null ? 'all' : 'of records');
   await compareTable(input, books, read, ofSlice, records, findings);
   return findings;
 }
