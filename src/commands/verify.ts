@@ -135,8 +135,12 @@ export function reportText(findings: Findings): string {
   }
   if (findings.count > DIFFERENCES_SHOWN)
     lines.push(`and ${count(findings.count - DIFFERENCES_SHOWN)} more; --json lists up to 10,000`);
-  const verdict =
-    findings.count === 0 ? 'files, books and table agree' : `${counted(findings.count, 'difference')} found`;
+  const unread = sheets.filter(({ standing }) => standing === 'unread').length;
+  const agreement =
+    unread === sheets.length && unread > 0
+      ? 'nothing was compared: nothing of it was read yet'
+      : 'files, books and table agree';
+  const verdict = findings.count === 0 ? agreement : `${counted(findings.count, 'difference')} found`;
   return `${[...lines, verdict].join('\n')}\n`;
 }
 
