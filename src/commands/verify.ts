@@ -89,9 +89,10 @@ export function progressOn(
   return (name, bytes, of) => {
     const nowMs = performance.now();
     if (nowMs - beganMs < PROGRESS_AFTER_MS) return;
-    if (nowMs - toldMs < (screen.live ? PROGRESS_EVERY_MS : PROGRESS_LINE_EVERY_MS)) return;
+    const isStage = of === 0; // told in any case: nothing comes for a while
+    if (!isStage && nowMs - toldMs < (screen.live ? PROGRESS_EVERY_MS : PROGRESS_LINE_EVERY_MS)) return;
     toldMs = nowMs;
-    const share = of === 0 ? '' : `: ${Math.floor((100 * bytes) / of)} %`;
+    const share = isStage ? '' : `: ${Math.floor((100 * bytes) / of)} %`;
     const text = `${doing} ${printable(name)}${share}`;
     if (screen.live) screen.show(text);
     else screen.print(`millrace: ${text}`);

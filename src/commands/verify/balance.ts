@@ -57,7 +57,7 @@ async function compareAll(input: BalanceInput): Promise<Findings> {
   // Files of one transaction are written down in no order; contents of one name stay in theirs.
   findings.sheets.sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
   await records.nameTransactions(ofXid, MEANINGFUL);
-  progress('the table', 0, 0);
+  progress('all records against the rows of the table', 0, 0);
   await records.join(input.only === null ? 'all' : 'of records');
   await compareTable(input, books, read, ofSlice, records, findings);
   return findings;

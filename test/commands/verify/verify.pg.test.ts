@@ -340,7 +340,10 @@ describe('verify', () => {
       await road.query('ALTER TABLE events DROP CONSTRAINT cheap');
       assert.match((await tell(road, 'rejects', 'replay', 'replayed.csv')).stderr, /1 record stored/);
       assert.equal((await agrees()).get('replayed.csv'), 'agrees');
-      assert.match((await tell(road, 'why', dear.key)).stdout, /replayed\.csv:7 .*: inserted\n/);
+      assert.match(
+        (await tell(road, 'why', dear.key)).stdout,
+        /replayed\.csv:7 .*: inserted by batch 1, 20.*Z\n/,
+      );
       await rename(road.path('replayed.csv'), road.path('renamed.csv'));
       await road.once();
       assert.equal((await agrees()).get('renamed.csv'), 'agrees');
