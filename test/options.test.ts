@@ -202,6 +202,10 @@ describe('the command line', () => {
       paths: ['a', '02', '-b', '--json'],
     });
     assert.equal(complaint('check'), 'check: needs at least one FILE');
+    assert.equal(complaint('why'), 'why: needs one EVENT_ID');
+    assert.equal(complaint('diff'), 'diff: needs one FILE');
+    assert.equal(complaint('why a b'), 'why: takes one EVENT_ID, got 2: a b');
+    assert.equal(complaint('diff a.csv b.csv'), 'diff: takes one FILE, got 2: a.csv b.csv');
   });
 });
 

@@ -89,9 +89,10 @@ export function progressOn(
   return (name, bytes, of) => {
     const nowMs = performance.now();
     if (nowMs - beganMs < PROGRESS_AFTER_MS) return;
-    if (nowMs - toldMs < (screen.live ? PROGRESS_EVERY_MS : PROGRESS_LINE_EVERY_MS)) return;
+    const isStage = of === 0; // told in any case: nothing comes for a while
+    if (!isStage && nowMs - toldMs < (screen.live ? PROGRESS_EVERY_MS : PROGRESS_LINE_EVERY_MS)) return;
     toldMs = nowMs;
-    const share = of === 0 ? '' : `: ${Math.floor((100 * bytes) / of)} %`;
+    const share = isStage ? '' : `: ${Math.floor((100 * bytes) / of)} %`;
     const text = `${doing} ${printable(name)}${share}`;
     if (screen.live) screen.show(text);
     else screen.print(`millrace: ${text}`);
@@ -135,8 +136,12 @@ export function reportText(findings: Findings): string {
   }
   if (findings.count > DIFFERENCES_SHOWN)
     lines.push(`and ${count(findings.count - DIFFERENCES_SHOWN)} more; --json lists up to 10,000`);
-  const verdict =
-    findings.count === 0 ? 'files, books and table agree' : `${counted(findings.count, 'difference')} found`;
+  const unread = sheets.filter(({ standing }) => standing === 'unread').length;
+  const agreement =
+    unread === sheets.length && unread > 0
+      ? 'nothing was compared: nothing of it was read yet'
+      : 'files, books and table agree';
+  const verdict = findings.count === 0 ? agreement : `${counted(findings.count, 'difference')} found`;
   return `${[...lines, verdict].join('\n')}\n`;
 }
 

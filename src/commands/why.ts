@@ -97,7 +97,8 @@ function answerText({ key, row, seen, unsearched, kept }: Answer): string {
   for (const { sighting, fate } of seen) {
     const { batch, committedAt } = sighting.slice;
     const where = `batch ${batch}, ${committedAt.toISOString()}`;
-    lines.push(`${placeOf(sighting)} (byte ${sighting.record.offset}; ${where}): ${fateText(fate)}`);
+    const later = fate.kind === 'inserted' ? laterBatch(row, committedAt) : '';
+    lines.push(`${placeOf(sighting)} (byte ${sighting.record.offset}; ${where}): ${fateText(fate)}${later}`);
   }
   for (const { file, line, offset, code, sentence } of kept)
     lines.push(`${file}:${line} (byte ${offset}; the file is gone): ${code}: ${sentence}`);
@@ -107,6 +108,13 @@ function answerText({ key, row, seen, unsearched, kept }: Answer): string {
     lines.push(`not searched: ${book.name}: ${reason}${isOf(book.slices, row)}`);
   if (unsearched.length > 20) lines.push(`not searched: ${counted(unsearched.length - 20, 'more file')}`);
   return `${lines.map(printable).join('\n')}\n`;
+}
+
+/** A row that was replayed out of quarantine has another batch than its record; so may one of a range that was merged. */
+function laterBatch(row: StoredRow | null, committedAt: Date): string {
+  const batch = row?.batch ?? null;
+  if (batch === null || batch.committedAt.getTime() === committedAt.getTime()) return '';
+  return ` by batch ${batch.number}, ${batch.committedAt.toISOString()}`;
 }
 
 function writtenBy({ batch }: StoredRow): string {

@@ -204,11 +204,22 @@ function filesOf(command: CommandName, args: Arguments): Words {
   const files = [...words, ...afterDashes].map(String);
   const action = command === 'rejects' ? REJECTS_ACTIONS.find((word) => word === files[0]) : undefined;
   if (action !== undefined) files.shift();
-  if (files.length < (FILES_MIN[command] ?? 0))
-    throw usage(`${command}: needs at least one FILE`, `for example: millrace ${command} orders.csv`);
+  refuseWrongNumber(command, files);
   const bad = files.find((file) => file === '' || file.includes('\0'));
   if (bad !== undefined) throw usage(`${command}: FILE must be the name of a file, got "${bad}"`);
   return command === 'rejects' ? { paths: files, action: action ?? 'list' } : { paths: files };
+}
+
+const EXAMPLE_EVENT = '3f0c1a52-7f0e-4a5e-9f7b-0d5c2b1a9e77';
+
+function refuseWrongNumber(command: CommandName, words: readonly string[]): void {
+  const isOne = command === 'why' || command === 'diff';
+  const what = command === 'why' ? 'EVENT_ID' : 'FILE';
+  const example = `for example: millrace ${command} ${command === 'why' ? EXAMPLE_EVENT : 'orders.csv'}`;
+  if (words.length < (FILES_MIN[command] ?? 0))
+    throw usage(`${command}: needs ${isOne ? 'one' : 'at least one'} ${what}`, example);
+  if (isOne && words.length > 1)
+    throw usage(`${command}: takes one ${what}, got ${words.length}: ${words.join(' ')}`, example);
 }
 
 /** What no single value can say. Names only are compared; whether folders exist is asked when they are opened. */

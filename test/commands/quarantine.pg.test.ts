@@ -111,6 +111,7 @@ describe('rejects', () => {
       await road.put('mended.csv', exported.replace('02-30', '02-28').replace('short\r\n', ''));
       assert.equal((await road.once()).inserted, 1);
       await assertBalance(road);
+      await ok(road, 'verify');
     }));
 
   test('of files with different headers are not mixed into one', () =>
@@ -410,6 +411,24 @@ describe('undo', () => {
         .map(({ key }) => key)
         .filter((key) => key !== event(21).key);
       assert.deepEqual(new Set(rows.map(({ key }) => key)), new Set(ofA));
+    }));
+
+  test('says that duplicates of what it took are stored nowhere now, verify names them, and reading that file again stores them', () =>
+    withRoad(async (road) => {
+      await road.put('a.csv', csv(events(0, 5)));
+      await road.once();
+      await road.put('b.csv', csv(events(3, 5)));
+      await road.once();
+      const undone = await ok(road, 'undo', 'a.csv', '--yes');
+      assert.match(undone.stderr, /other files have duplicates/);
+      const verified = await tell(road, 'verify');
+      assert.equal(verified.code, 1);
+      assert.match(verified.stdout, /b\.csv:2: .* is in no row of the table\n[^]*2 differences found/);
+      await ok(road, 'undo', 'b.csv', '--yes');
+      await ok(road, 'resume', 'b.csv');
+      assert.equal((await road.once()).inserted, 5);
+      await ok(road, 'verify');
+      await assertBalance(road);
     }));
 
   test('takes the replayed rows of the file too', () =>

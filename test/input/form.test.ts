@@ -95,8 +95,9 @@ test('a quote inside a field is data, something behind a closing quote is a faul
 test('a quote that is never closed costs its own line and nothing behind it', () => {
   const open = record({ product_id: '"a' });
   const seen = read(lines(record(), open, record(), record({ user_id: '"ok"' })));
-  assert.deepEqual([seen.rows, seen.rejects.length], [3, 1]);
-  assert.match(seen.rejects[0]!, /^(unclosed_quote|after_quote) 3:/);
+  // The next quote of the file seems to close it, and what follows that one is no delimiter.
+  const place = `3:${HEADER_END + record().length + 1}`;
+  assert.deepEqual([seen.rows, seen.rejects], [3, [`after_quote ${place}`]]);
   const last = read(lines(record(), open));
   assert.deepEqual([last.rows, codes(last)], [1, ['unclosed_quote']]);
 });

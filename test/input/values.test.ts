@@ -62,11 +62,12 @@ test('a quantity is digits only, within four bytes, and not negative', () => {
       '1-',
       '--1',
       'one',
+      '-5',
+      '+7',
+      '-0',
     ]),
     ...all('integer_range', ['2147483648', '99999999999999999999']),
   });
-  for (const value of ['-5', '+7', '-0'])
-    assert.match(judge('quantity', [value])[0] ?? '', /^(ok|integer)/, value);
 });
 
 test('a price is a plain decimal, is never rounded, and is not negative', () => {
@@ -85,12 +86,14 @@ test('a price is a plain decimal, is never rounded, and is not negative', () => 
       '\u22125',
       ' 5',
       '1.2.3',
+      '-1',
+      '+1',
+      '.5',
+      '5.',
     ]),
     ...all('decimal_scale', ['1.005', '0.001']),
     ...all('decimal_range', ['1'.repeat(40), '10000000000']),
   });
-  for (const value of ['-1', '.5', '5.', '+1'])
-    assert.match(judge('price', [value])[0] ?? '', /^(ok|decimal)/, value);
 });
 
 test('a timestamp is written in one way, names a moment, and is of years 1 to 9999', () => {
@@ -129,11 +132,15 @@ test('a timestamp is written in one way, names a moment, and is of years 1 to 99
       '2024-13-01 00:00:00',
       '2024-05-06 07:08:60',
       '2024-05-06 25:00:00',
+      '2024-05-06 24:00:00',
+    ]),
+    ...all('timestamp_range', [
+      '0000-01-01 00:00:00',
+      '0001-01-01 00:00:00+01:00',
+      '9999-12-31 23:59:59-01:00',
     ]),
     '': 'required',
   });
-  for (const value of ['2024-05-06 24:00:00', '0000-01-01 00:00:00'])
-    assert.match(judge('event_timestamp', [value])[0] ?? '', /^timestamp_/, value);
 });
 
 test('empty, quoted empty and blank: NULL, NULL and text; words for nothing are text', () => {

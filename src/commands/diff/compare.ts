@@ -105,7 +105,7 @@ async function compareOpen(
   await addRecords(input, file, [{ start: 0, end: size, firstLine: 1 }], records, THE_FILE, diff);
   await addNeighbours(input, books, earlier, records, diff);
   await records.nameGroups(groups);
-  await records.join();
+  await records.join('of groups too');
   await sortOut(records, diff);
   return diff;
 }

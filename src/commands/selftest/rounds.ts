@@ -20,8 +20,8 @@ const SMALL = { files: 20, rows: 2_000 } as const;
 const LARGE = { files: 2, rows: 120_000 } as const;
 /** A child is killed at latest so long after it began to store; short, so that it dies at work. */
 const KILL_WITHIN_MS = 700;
-/** Starting takes about half a second; a child that stores nothing for so long has nothing to do. */
-const PROGRESS_MS_MAX = 5_000;
+/** Starting takes about half a second, and ten on a machine that is busy: a child that is killed before it stores anything proves little. */
+const PROGRESS_MS_MAX = 60_000;
 const FINISH_MS_MAX = 30 * 60_000;
 
 export interface Tally {
@@ -66,11 +66,11 @@ export async function runRounds(input: RoundsInput): Promise<Tally> {
     tally.rounds += 1;
     await makeFiles(input, tally, random);
     for (let kill = random.below(3); kill >= 0 && !signal.aborted; kill -= 1) {
-      await killOnce(scratch, tally, random);
+      await killOnce(input, tally, random);
       say(tally);
     }
   }
-  if (!signal.aborted) await finish(scratch);
+  if (!signal.aborted) await finish(scratch, signal);
   return tally;
 }
 
@@ -116,8 +116,13 @@ async function sendAgain({ folder }: Scratch, name: string, tally: Tally): Promi
   tally.again.push(copy);
 }
 
-async function killOnce(scratch: Scratch, tally: Tally, random: Random): Promise<void> {
+async function killOnce(
+  { scratch, signal: ending }: RoundsInput,
+  tally: Tally,
+  random: Random,
+): Promise<void> {
   const before = await committedBytes(scratch);
+  const hasWork = before < (await bytesIn(scratch));
   const child = start(scratch, ['--scan-every', '200ms', '--quiet']);
   const ended = endOf(child);
   const giveUpMs = performance.now() + PROGRESS_MS_MAX;
@@ -125,7 +130,9 @@ async function killOnce(scratch: Scratch, tally: Tally, random: Random): Promise
   if (random.below(4) === 0) await sleep(random.below(600));
   else {
     while (
+      hasWork &&
       child.exitCode === null &&
+      !ending.aborted &&
       performance.now() < giveUpMs &&
       (await committedBytes(scratch)) === before
     )
@@ -143,24 +150,26 @@ async function killOnce(scratch: Scratch, tally: Tally, random: Random): Promise
   if ((await committedBytes(scratch)) < (await bytesIn(scratch))) tally.killsAtWork += 1;
 }
 
-async function finish(scratch: Scratch): Promise<void> {
+async function finish(scratch: Scratch, ending: AbortSignal): Promise<void> {
   const child = start(scratch, ['--once', '--quiet']);
-  const timer = setTimeout(() => child.kill('SIGKILL'), FINISH_MS_MAX);
+  const killed = AbortSignal.any([ending, AbortSignal.timeout(FINISH_MS_MAX)]);
+  const kill = (): boolean => child.kill('SIGKILL');
+  killed.addEventListener('abort', kill);
+  if (killed.aborted) kill();
   const { code, stderr } = await endOf(child);
-  clearTimeout(timer);
-  if (code !== 0)
+  killed.removeEventListener('abort', kill);
+  if (code !== 0 && !ending.aborted)
     throw new MillraceError('internal', `the last run ended with exit code ${code}: ${stderr.slice(-2_000)}`);
 }
 
+/** In a process group of its own: Ctrl-C in a terminal is said to us alone, and the child must end by our hand only. */
 function start({ folder, env }: Scratch, args: readonly string[]): ChildProcess {
-  return spawn(
-    process.execPath,
-    [MAIN, 'run', '--input', folder, '--settle', '100ms', '--workers', '1', ...args],
-    {
-      env,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    },
-  );
+  const options = ['--input', folder, '--settle', '100ms', '--workers', '1', ...args];
+  return spawn(process.execPath, [MAIN, 'run', ...options], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+  });
 }
 
 function endOf(

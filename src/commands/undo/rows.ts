@@ -49,7 +49,8 @@ export async function takeAway(
   const shared = await leaveWhatOthersBrought(tools, file, slices, found, inserted);
   const removed = await removeRows(tools);
   await removeBooksOf(tools, file, slices);
-  return report(client, { removed, inserted, shared, found: found.own });
+  const mayRepeat = removed > 0 && (await haveDuplicates(client));
+  return report(client, { removed, inserted, shared, mayRepeat });
 }
 
 /** One row per delivered key: the xmin of its row in the table, and whether a batch of this file set it. */
@@ -238,13 +239,22 @@ async function stampOf({ ino }: BookedFile, places: readonly string[]): Promise<
   return [null, null, null];
 }
 
+/** Of the files that are left: which of their duplicates were those of a removed row, nobody wrote down. */
+async function haveDuplicates(client: pg.Client): Promise<boolean> {
+  return (await client.query('SELECT FROM millrace.slices WHERE duplicates > 0 LIMIT 1')).rows.length > 0;
+}
+
 async function report(
   client: pg.Client,
-  sums: { removed: number; inserted: number; shared: Shared; found: number },
+  sums: { removed: number; inserted: number; shared: Shared; mayRepeat: boolean },
 ): Promise<Taken> {
-  const { removed, inserted, shared } = sums;
+  const { removed, inserted, shared, mayRepeat } = sums;
   const left = Math.max(0, inserted - removed);
   const notes = [`${counted(removed, 'row')} removed, with the books of the file`];
+  if (mayRepeat)
+    notes.push(
+      'other files have duplicates: where these were of removed rows, their events are stored nowhere now. millrace verify names them; undo and resume of such a file reads it again',
+    );
   if (left === 0) return { removed, left, leftKeys: [], notes };
   const { rows } = await client.query<{ key: string }>(
     'SELECT key::text AS key FROM millrace_found WHERE foreign_mark ORDER BY key LIMIT $1',

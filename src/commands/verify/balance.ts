@@ -1,10 +1,11 @@
 // The whole of `verify` without its words: files, books and table of one source against each other, in one snapshot of the database. What
 // a single file says is judged in file.ts and account.ts; here files and table are joined.
 
-import { readdir } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Dialect } from '../../core/slice.ts';
 import type pg from 'pg';
+import { MillraceError } from '../../errors.ts';
 import { quoteTable } from '../../schema/ddl.ts';
 import type { TableDefinition, TableName } from '../../schema/table.ts';
 import { MEANINGFUL, groupByTransaction, readBooks } from './books.ts';
@@ -56,8 +57,8 @@ async function compareAll(input: BalanceInput): Promise<Findings> {
   // Files of one transaction are written down in no order; contents of one name stay in theirs.
   findings.sheets.sort((a, b) => (a.name < b.name ? -1 : Number(a.name > b.name)));
   await records.nameTransactions(ofXid, MEANINGFUL);
-  progress('the table', 0, 0);
-  await records.join();
+  progress('all records against the rows of the table', 0, 0);
+  await records.join(input.only === null ? 'all' : 'of records');
   await compareTable(input, books, read, ofSlice, records, findings);
   return findings;
 }
@@ -115,15 +116,18 @@ function sheetOf(book: BookFile): Sheet {
 
 /** Files that were asked for by name, and that the books do not know. */
 async function noteUnread(
-  input: BalanceInput,
+  { only, folder }: BalanceInput,
   books: readonly BookFile[],
   findings: Findings,
 ): Promise<void> {
   const known = new Set(books.map(({ nameBytes }) => nameBytes.toString('latin1')));
-  const there = input.only ?? (await namesIn(input.folder));
-  for (const name of there) {
+  for (const name of only ?? (await namesIn(folder))) {
     if (known.has(name)) continue;
     const shown = Buffer.from(name, 'latin1').toString('utf8');
+    if (only !== null && !(await isThere(folder, name)))
+      throw new MillraceError('input', `the books know no file ${shown}, and ${folder} has none`, {
+        wayOut: 'millrace status lists the files by name',
+      });
     const empty = { records: 0, inserted: 0, duplicates: 0, conflicting: 0, rejected: 0 };
     const found = { recordsFound: 0, rejectedFound: 0, bytesUnread: 0 };
     findings.sheets.push({
@@ -135,6 +139,14 @@ async function noteUnread(
       ...found,
     });
   }
+}
+
+async function isThere(folder: string, name: string): Promise<boolean> {
+  const path = Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(name, 'latin1')]);
+  return lstat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function namesIn(folder: string): Promise<Set<string>> {
@@ -285,11 +297,16 @@ async function compareRest(
       else findings.notes.push(`${count} rows are known neither to a file nor to the books`);
     } else {
       const unread = group.inserted - group.insertedRead;
-      if (count > unread)
+      const { name = '' } = [...group.files][0] ?? {};
+      if (count > unread && input.allowUnknownRows)
+        findings.notes.push(
+          `${count - unread} rows share a transaction with ${name}, and no record there has them`,
+        );
+      else if (count > unread)
         say(
           keys,
           count - unread,
-          `a transaction of ${[...group.files][0]?.name} stored it, but no record there has it`,
+          `a transaction of ${name} stored it, but no record there has it (nor have files whose books were pruned, if there were any: --allow-unknown-rows)`,
         );
       else
         findings.notes.push(`${count} rows are of files whose bytes are gone: only the books speak for them`);

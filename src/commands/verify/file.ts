@@ -59,7 +59,11 @@ export async function verifyFile(
     tools.findings.add(sheet, { kind: 'header', file: book.name, line: 1, offset: 0, key: null, text });
     return false;
   }
-  for (const run of runsOf(book.slices)) await verifyRun(tools, file, book, run, layout, number, sheet);
+  try {
+    for (const run of runsOf(book.slices)) await verifyRun(tools, file, book, run, layout, number, sheet);
+  } finally {
+    await tools.records.settled();
+  }
   return !tools.signal.aborted;
 }
 
@@ -120,7 +124,7 @@ async function verifyRun(
       const group = tools.groups.get(account.slice) ?? -1;
       if (account.take(record)) placed.push({ record, file: number, group });
     }
-    await tools.records.add(placed);
+    await tools.records.addMeanwhile(placed);
     tools.progress(book.name, block.at(-1)?.offset ?? range.start, end);
   }
   await account.close(reread);
@@ -134,6 +138,7 @@ async function openAccount(
   sheet: Sheet,
 ): Promise<SliceAccount> {
   // Also where the books say that there are none: a single query costs 0.1 ms, and a stray reject is a difference.
+  await tools.records.settled();
   const rejects = await readRejects(tools.client, book.generation, slice);
   return new SliceAccount(slice, rejects, sheet, tools.findings);
 }

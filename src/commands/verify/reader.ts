@@ -8,7 +8,7 @@ import type { RejectCode } from '../../core/reject.ts';
 import type { Dialect } from '../../core/slice.ts';
 import { RECORD_BYTES_MAX } from '../../core/slice.ts';
 import type { TableDefinition } from '../../schema/table.ts';
-import { cutRecord } from './lines.ts';
+import { createMemory, cutRecord } from './lines.ts';
 import type { Form } from './lines.ts';
 import { judgeValue } from './values.ts';
 import type { Value } from './values.ts';
@@ -164,8 +164,9 @@ function takeRecords(
   let at = 0;
   let line = firstLine;
   let isEndless = false;
+  const memory = createMemory();
   while (at < bytes.length) {
-    const cut = cutRecord(bytes, at, final, layout.form);
+    const cut = cutRecord(bytes, at, final, layout.form, memory);
     if (cut.kind === 'more') break;
     if (cut.kind === 'endless') {
       records.push(refused(base + at, bytes.length - at, line, 'record_too_large'));

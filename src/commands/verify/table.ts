@@ -19,6 +19,9 @@ export interface Placed {
 /** Group of rows that a transaction of another source, or of books that were taken away, has written. */
 export const ELSEWHERE = 0;
 
+/** Of the server's: with its usual 4 MB, sorts and joins of a million records go to disk. */
+const WORK_MEMORY = '64MB';
+
 const RECORDS = 'pg_temp.millrace_verify_records';
 const XIDS = 'pg_temp.millrace_verify_xids';
 const JOINED = 'pg_temp.millrace_verify_joined';
@@ -29,6 +32,7 @@ export class RecordTable {
   readonly #tableSql: string;
   readonly #key: string;
   readonly #columns: readonly string[];
+  #copying: Promise<void> = Promise.resolve();
 
   constructor(client: pg.Client, table: TableDefinition, tableSql: string) {
     this.#client = client;
@@ -42,13 +46,33 @@ export class RecordTable {
   async make(): Promise<void> {
     const columns = this.#table.columns.map(({ name, type }) => `${quoteIdentifier(name)} ${type.sql}`);
     await this.#client.query(
-      `CREATE TEMPORARY TABLE millrace_verify_records (file integer, grp integer, byte_offset bigint, line bigint, ${columns.join(', ')})
+      `SET LOCAL work_mem = '${WORK_MEMORY}';
+       CREATE TEMPORARY TABLE millrace_verify_records (file integer, grp integer, byte_offset bigint, line bigint, ${columns.join(', ')})
          ON COMMIT DROP;
        CREATE TEMPORARY TABLE millrace_verify_xids (xid bigint PRIMARY KEY, grp integer NOT NULL) ON COMMIT DROP`,
     );
   }
 
   async add(placed: readonly Placed[]): Promise<void> {
+    await this.addMeanwhile(placed);
+    await this.settled();
+  }
+
+  /** Does not wait for the server, so that the next block is read meanwhile. Nobody else may ask the client anything before `settled`. */
+  async addMeanwhile(placed: readonly Placed[]): Promise<void> {
+    await this.settled();
+    this.#copying = this.#copy(placed);
+    this.#copying.catch(() => {}); // heard by whoever waits next
+  }
+
+  /** What was added is there. */
+  async settled(): Promise<void> {
+    const copying = this.#copying;
+    this.#copying = Promise.resolve();
+    await copying;
+  }
+
+  async #copy(placed: readonly Placed[]): Promise<void> {
     if (placed.length === 0) return;
     const target = `${RECORDS} (file, grp, byte_offset, line, ${this.#columns.join(', ')})`;
     const stream = this.#client.query(copyFrom(`COPY ${target} FROM STDIN`));
@@ -72,18 +96,19 @@ export class RecordTable {
     );
   }
 
-  /** After the last `add`: pairs every record with its row. */
-  async join(): Promise<void> {
+  /** After the last `add`: pairs every record with its row. Rows without a record are taken as well, all or those of named groups, for `extra`. */
+  async join(rows: 'of records' | 'of groups too' | 'all'): Promise<void> {
     const same = this.#table.columns
       .filter(({ name }) => name !== this.#table.key)
       .map(({ name }) => `r.${quoteIdentifier(name)} IS NOT DISTINCT FROM t.${quoteIdentifier(name)}`);
     await this.#client.query(
       `ANALYZE ${RECORDS};
        CREATE TEMPORARY TABLE millrace_verify_joined ON COMMIT DROP AS
-         SELECT r.file, r.grp, r.byte_offset, r.line, r.${this.#key} AS key, t.${this.#key} IS NOT NULL AS stored, x.grp AS row_grp,
+         SELECT r.file, r.grp, r.byte_offset, r.line, coalesce(r.${this.#key}, t.${this.#key}) AS key, t.${this.#key} IS NOT NULL AS stored, x.grp AS row_grp,
                 t.${this.#key} IS NOT NULL AND ${same.join(' AND ')} AS same
-         FROM ${RECORDS} r LEFT JOIN ${this.#tableSql} t ON t.${this.#key} = r.${this.#key}
-         LEFT JOIN ${XIDS} x ON x.xid = t.xmin::text::bigint;
+         FROM ${RECORDS} r ${rows === 'of records' ? 'LEFT' : 'FULL'} JOIN ${this.#tableSql} t ON t.${this.#key} = r.${this.#key}
+         LEFT JOIN ${XIDS} x ON x.xid = t.xmin::text::bigint
+         ${rows === 'of groups too' ? 'WHERE r.file IS NOT NULL OR x.grp IS NOT NULL' : ''};
        ANALYZE ${JOINED}`,
     );
   }
@@ -122,7 +147,7 @@ export class RecordTable {
     return this.#sample<KeyPlace>(
       `SELECT key, (array_agg(file ORDER BY file, byte_offset))[1] AS file, (array_agg(line ORDER BY file, byte_offset))[1]::float8 AS line,
               (array_agg(byte_offset ORDER BY file, byte_offset))[1]::float8 AS offset
-       FROM ${JOINED} WHERE stored GROUP BY key
+       FROM ${JOINED} WHERE file IS NOT NULL AND key IN (SELECT key FROM ${JOINED} WHERE file IS NOT NULL AND stored AND NOT same) GROUP BY key
        HAVING NOT bool_or(same) AND (min(row_grp) IS NULL OR min(row_grp) = ANY ($1))`,
       limit,
       [whole],
@@ -134,7 +159,7 @@ export class RecordTable {
     return this.#sample<KeyPlace>(
       `SELECT key, (array_agg(file ORDER BY file, byte_offset))[1] AS file, (array_agg(line ORDER BY file, byte_offset))[1]::float8 AS line,
               (array_agg(byte_offset ORDER BY file, byte_offset))[1]::float8 AS offset
-       FROM ${JOINED} WHERE stored AND row_grp = ANY ($1) GROUP BY key
+       FROM ${JOINED} WHERE file IS NOT NULL AND key IN (SELECT key FROM ${JOINED} WHERE row_grp = ANY ($1) AND NOT (same AND grp = row_grp)) GROUP BY key
        HAVING bool_or(same) AND NOT bool_or(same AND grp = row_grp)`,
       limit,
       [whole],
@@ -144,28 +169,29 @@ export class RecordTable {
   /** Per group: keys whose row carries a transaction of the group, keys whose row cannot be traced, and records that differ from their row. */
   async groups(): Promise<Map<number, GroupCount>> {
     const { rows } = await this.#client.query<GroupCount & { grp: number }>(
-      `SELECT grp, count(DISTINCT key) FILTER (WHERE row_grp = grp)::float8 AS stored,
-              count(DISTINCT key) FILTER (WHERE NOT stored OR row_grp IS NULL)::float8 AS untraced,
-              count(*) FILTER (WHERE stored AND NOT same)::float8 AS differing
-       FROM ${JOINED} GROUP BY grp`,
+      `SELECT grp, count(*) FILTER (WHERE own)::float8 AS stored, count(*) FILTER (WHERE untraced)::float8 AS untraced,
+              sum(differing)::float8 AS differing
+       FROM (SELECT grp, coalesce(row_grp = grp, false) AS own, NOT stored OR row_grp IS NULL AS untraced,
+                    count(*) FILTER (WHERE stored AND NOT same) AS differing
+             FROM ${JOINED} WHERE file IS NOT NULL GROUP BY grp, key, row_grp, stored) keys
+       GROUP BY grp`,
     );
     return new Map(rows.map(({ grp, ...counts }) => [grp, counts]));
   }
 
   async storedKeys(): Promise<number> {
     const { rows } = await this.#client.query<{ count: number }>(
-      `SELECT count(DISTINCT key)::float8 AS count FROM ${JOINED} WHERE stored`,
+      `SELECT count(DISTINCT key)::float8 AS count FROM ${JOINED} WHERE file IS NOT NULL AND stored`,
     );
     return rows[0]?.count ?? 0;
   }
 
-  /** Rows whose key stands in no record, by the group of their transaction; null: a transaction that the books do not know. */
+  /** After a join of all rows: those whose key stands in no record, by the group of their transaction; null: a transaction that the books do not know. */
   async extra(keysMax = 100): Promise<Map<number | null, { count: number; keys: readonly string[] }>> {
     const { rows } = await this.#client.query<{ grp: number | null; count: number; keys: string[] }>(
       `SELECT grp, count(*)::float8 AS count, array_agg(key ORDER BY key) FILTER (WHERE place <= ${keysMax}) AS keys
-       FROM (SELECT x.grp, t.${this.#key}::text AS key, row_number() OVER (PARTITION BY x.grp ORDER BY t.${this.#key}) AS place
-             FROM ${this.#tableSql} t LEFT JOIN ${XIDS} x ON x.xid = t.xmin::text::bigint
-             WHERE NOT EXISTS (SELECT FROM ${RECORDS} r WHERE r.${this.#key} = t.${this.#key})) rest
+       FROM (SELECT row_grp AS grp, key::text AS key, row_number() OVER (PARTITION BY row_grp ORDER BY key) AS place
+             FROM ${JOINED} WHERE file IS NULL) rest
        GROUP BY grp`,
     );
     return new Map(rows.map(({ grp, count, keys }) => [grp, { count, keys }]));

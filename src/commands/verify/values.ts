@@ -85,31 +85,29 @@ const OFFSET_MINUTES_MAX = 14 * 60;
 function judgeTimestamp(text: string): JudgedValue {
   const match = MOMENT.exec(text);
   if (match === null) return { fault: 'timestamp' };
-  const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [, year = '', month = '', day = '', hour = '', minute = '', second = '', decimals = ''] = match;
   const offset = (match[8] === '-' ? -1 : 1) * (Number(match[9] ?? 0) * 60 + Number(match[10] ?? 0));
   if (Math.abs(offset) > OFFSET_MINUTES_MAX) return { fault: 'timestamp' };
-  const moment = new Date(0);
-  moment.setUTCFullYear(year, month - 1, day);
-  moment.setUTCHours(hour, minute, second);
-  const isSame =
-    moment.getUTCFullYear() === year &&
-    moment.getUTCMonth() === month - 1 &&
-    moment.getUTCDate() === day &&
-    moment.getUTCHours() === hour &&
-    moment.getUTCMinutes() === minute &&
-    moment.getUTCSeconds() === second;
-  if (!isSame) return { fault: 'timestamp_calendar' };
-  moment.setUTCMinutes(minute - offset);
-  const inUtc = moment.getUTCFullYear();
-  if (inUtc < 1 || inUtc > 9999) return { fault: 'timestamp_range' };
-  const decimals = (match[7] ?? '').replace(/0+$/, '');
-  const seconds = moment.toISOString().slice(0, 19).replace('T', ' ');
-  return { value: decimals === '' ? seconds : `${seconds}.${decimals}` };
+  const isMoment = Number(hour) < 24 && Number(minute) < 60 && Number(second) < 60;
+  if (!isMoment || !isDay(Number(year), Number(month), Number(day))) return { fault: 'timestamp_calendar' };
+  const plain = `${year}-${month}-${day} ${hour}:${minute}:${second}`;
+  const inUtc = offset === 0 ? plain : shifted(plain, -offset);
+  if (inUtc === null || inUtc < '0001') return { fault: 'timestamp_range' };
+  const kept = decimals.replace(/0+$/, '');
+  return { value: kept === '' ? inUtc : `${inUtc}.${kept}` };
+}
+
+const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+function isDay(year: number, month: number, day: number): boolean {
+  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  return day >= 1 && day <= (month === 2 && isLeap ? 29 : (DAYS[month - 1] ?? 0));
+}
+
+/** Null outside the years 0 to 9999. */
+function shifted(plain: string, minutes: number): string | null {
+  const moment = new Date(`${plain.replace(' ', 'T')}Z`);
+  moment.setUTCMinutes(moment.getUTCMinutes() + minutes);
+  const text = moment.toISOString();
+  return text.length === 24 ? text.slice(0, 19).replace('T', ' ') : null; // longer: +010000 or -000001
 }

@@ -45,9 +45,19 @@ export async function searchFiles(
   const sightings: Sighting[] = [];
   const unsearched: Unsearched[] = [];
   for (const [number, book] of input.books.entries()) {
-    if (book.slices.length === 0 || input.signal.aborted) continue;
+    if (input.signal.aborted) continue;
     const path = Buffer.concat([Buffer.from(`${input.folder}/`), book.nameBytes]);
     const file = book.isSuperseded ? null : await openContent(path, input.unpacking);
+    if (book.slices.length === 0) {
+      // A file that was parked or refused, or undone, may hold the event all the same.
+      if (file !== null && (await holds(file, book, input)))
+        unsearched.push({
+          book,
+          reason: `it may hold the event, but nothing of it is stored: ${book.state}`,
+        });
+      await file?.close();
+      continue;
+    }
     if (file === null) {
       const reason = book.isSuperseded ? 'another content has its name now' : 'the file is gone';
       unsearched.push({ book, reason });

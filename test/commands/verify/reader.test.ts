@@ -158,6 +158,23 @@ describe('the second reading', () => {
     }
   });
 
+  test(
+    'agrees about quotes below a header of many columns, and reads them in linear time',
+    { timeout: 120_000 },
+    async () => {
+      const columns = Array.from({ length: 40_000 }, (_, column) => `c${column}`).join(',');
+      // Each line opens a quote that the next one closes: read as one record, they are one of very many fields.
+      const lines = (count: number): string => `${HEADER},${columns}\n${'x","\n'.repeat(count)}`;
+      assert.equal(await agree(Buffer.from(lines(2_000))), 2_000);
+      assert.equal(await agree(Buffer.from(`${lines(500)}x\n"\n${'x","\n'.repeat(500)}`)), 1_002);
+      // 5 MB; without its memory this takes over an hour. The time-out of the test is the measure.
+      assert.equal((await secondReading(Buffer.from(lines(1_000_000))))?.length, 1_000_000);
+      // 50 MB without any record.
+      const [only, ...others] = (await secondReading(Buffer.from(`${HEADER}\n${'"'.repeat(50e6)}`))) ?? [];
+      assert.deepEqual([only?.code, others.length], ['record_too_large', 0]);
+    },
+  );
+
   test('judges values as the encoders of the table do', () => {
     const words =
       '0 1 9 12 2024 - + : . T Z 02 29 30 2147483647 2147483648 24 59 60 0001 9999 { } a F g é 🚲 view 00 14 00:00';

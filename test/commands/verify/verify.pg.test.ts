@@ -2,7 +2,7 @@
 // table, in the books, or in the files.
 
 import assert from 'node:assert/strict';
-import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { Sheet } from '../../../src/commands/verify/report.ts';
@@ -40,6 +40,10 @@ async function verify(road: Road, ...args: string[]): Promise<Report & { readonl
   });
   assert.ok(ended.stdout !== '', ended.stderr);
   return { ...(JSON.parse(ended.stdout) as Report), code: ended.code };
+}
+
+function tell(road: Road, command: string, ...args: readonly string[]): Promise<Ended> {
+  return millrace([command, ...args, '--input', road.folder], { env: road.database.env });
 }
 
 /** Two files with duplicates within and across, rejects of several kinds, and quoted records. */
@@ -303,6 +307,64 @@ describe('verify', () => {
         (await verify(road)).found.map(({ kind }) => kind),
         ['reject'],
       );
+    } finally {
+      await road.clean();
+    }
+  });
+
+  test('a file that neither folder nor books know is an error, one that was not read yet is no agreement', () =>
+    withRoad(async (road) => {
+      const none = await tell(road, 'verify', 'none.csv');
+      assert.deepEqual([none.code, /the books know no file none\.csv/.test(none.stderr)], [5, true]);
+      await road.put('later.csv', csv(events(3_000, 2)));
+      const later = await tell(road, 'verify', 'later.csv');
+      assert.deepEqual([later.code, /nothing was compared/.test(later.stdout)], [0, true]);
+    }));
+
+  test('agrees after a replay, an undo, a renaming and with a parked file', () =>
+    withRoad(async (road) => {
+      const agrees = async (): Promise<Map<string, string>> => {
+        const { code, stdout } = await tell(road, 'verify', '--json');
+        assert.equal(code, 0, stdout);
+        const { files } = JSON.parse(stdout) as { files: { name: string; standing: string }[] };
+        return new Map(files.map(({ name, standing }) => [name, standing]));
+      };
+      await road.query('ALTER TABLE events ADD CONSTRAINT cheap CHECK (quantity < 1000) NOT VALID');
+      const dear = { ...event(4_000), text: event(4_000).text.replace(/,\d+,([\d.]+)$/, ',5000,$1') };
+      await road.put('replayed.csv', csv([...events(4_001, 5), dear]));
+      await road.put('parked.csv', csv([...events(4_100, 5), invalidEvent(1), invalidEvent(2)]));
+      await road.once(['--rejects-max', '1']);
+      assert.equal((await agrees()).get('parked.csv'), 'refused');
+      const hidden = await tell(road, 'why', event(4_101).key);
+      assert.match(hidden.stdout, /parked\.csv: it may hold the event, but nothing of it is stored: parked/);
+      await road.query('ALTER TABLE events DROP CONSTRAINT cheap');
+      assert.match((await tell(road, 'rejects', 'replay', 'replayed.csv')).stderr, /1 record stored/);
+      assert.equal((await agrees()).get('replayed.csv'), 'agrees');
+      assert.match(
+        (await tell(road, 'why', dear.key)).stdout,
+        /replayed\.csv:7 .*: inserted by batch 1, 20.*Z\n/,
+      );
+      await rename(road.path('replayed.csv'), road.path('renamed.csv'));
+      await road.once();
+      assert.equal((await agrees()).get('renamed.csv'), 'agrees');
+      assert.equal((await tell(road, 'undo', 'renamed.csv', '--yes')).code, 0);
+      assert.equal((await agrees()).get('renamed.csv'), 'refused');
+    }));
+
+  test('after a prune the rows of the file that is gone are named, or allowed', async () => {
+    const road = new Road(await server.createDatabase());
+    try {
+      await road.put('a.csv', csv(events(0, 3)));
+      await road.put('b.csv', csv(events(10, 3)));
+      await road.once();
+      await unlink(road.path('a.csv'));
+      assert.equal((await tell(road, 'prune', '--yes', '--older-than', '0s')).code, 0);
+      const strict = await tell(road, 'verify');
+      assert.equal(strict.code, 1);
+      assert.match(strict.stdout, /--allow-unknown-rows|neither a file nor the books/);
+      assert.match(strict.stdout, /3 differences found/);
+      const lenient = await tell(road, 'verify', '--allow-unknown-rows');
+      assert.equal(lenient.code, 0, lenient.stdout);
     } finally {
       await road.clean();
     }
