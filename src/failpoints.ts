@@ -16,7 +16,7 @@ export const FAIL_POINTS = [
   'parse', // worker: a task has arrived
   'begun', // lane: the transaction is open, the fence passed
   'rows-sent', // lane: the rows are in the transaction
-  'before-commit', // lane: everything is in the transaction
+  'before-commit', // lane: rows and rejects are in the transaction; positions too, unless they travel with COMMIT
   'committed', // lane: the answer to COMMIT is here, nobody has been told
   'finished', // books: a file was written down as done
   'archiving', // source: a file is about to be moved into the archive

@@ -5,6 +5,7 @@ import type { Encoding } from '../src/core/encoding.ts';
 import { ENCODING_BYTES_MAX, encodingOf, judgeEncoding } from '../src/core/encoding.ts';
 import type { Header, HeaderResult } from '../src/core/header.ts';
 import type { Dialect, GenerationId, SliceTask } from '../src/core/slice.ts';
+import { LF, QUOTE } from '../src/core/record.ts';
 import { RECORD_BYTES_MAX } from '../src/core/slice.ts';
 import type { TableDefinition } from '../src/schema/table.ts';
 import type { SliceFile, Window } from './slice-file.ts';
@@ -83,12 +84,48 @@ function headerOfWindow(
   window: Window,
   dialect: Dialect,
 ): HeaderResult {
+  if (last !== null && isLast(last, window.bytes, table, dialect))
+    return { kind: 'header', header: last.header };
   for (;;) {
     const isEnd = reachesLimit(window);
     const result = findHeader(window.bytes, slice.final && isEnd, table, dialect);
+    if (result.kind === 'header' && dependsOnItsLineOnly(window.bytes, result.header, dialect)) {
+      const line = Buffer.from(window.bytes.subarray(0, result.header.end));
+      last = { line, header: result.header, table, delimiter: dialect.delimiter };
+    }
     if (result.kind !== 'incomplete' || isEnd) return result;
     extendWindow(window, Math.max(BLOCK_BYTES, Math.min(window.bytes.length, RECORD_BYTES_MAX)));
   }
+}
+
+/** The header of the last file, whose bytes the next one most likely begins with: finding it costs as much as 15 records. */
+let last: {
+  readonly line: Buffer;
+  readonly header: Header;
+  readonly table: TableDefinition;
+  readonly delimiter: Dialect['delimiter'];
+} | null = null;
+
+function isLast(
+  known: NonNullable<typeof last>,
+  bytes: Buffer,
+  table: TableDefinition,
+  dialect: Dialect,
+): boolean {
+  const { line } = known;
+  return (
+    dialect.newline === 'lf' &&
+    known.table === table &&
+    known.delimiter === dialect.delimiter &&
+    bytes.length >= line.length &&
+    line.compare(bytes, 0, line.length) === 0
+  );
+}
+
+/** One line, whole, and without quotes: then no byte behind it decides what it is, whichever delimiter is tried. */
+function dependsOnItsLineOnly(bytes: Buffer, header: Header, dialect: Dialect): boolean {
+  const line = bytes.subarray(0, header.end);
+  return dialect.newline === 'lf' && line.indexOf(LF) === line.length - 1 && !line.includes(QUOTE);
 }
 
 /** Only complete headers are remembered: an incomplete one may still change. */

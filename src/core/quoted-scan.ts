@@ -13,6 +13,13 @@ import { unquoteRecord } from './unquote.ts';
 const BATCH_RECORDS_MAX = 512;
 const BATCH_BYTES_MAX = 128 * 1024;
 
+/** Of the records that wait. Shared by all ranges: none has records waiting when `parseRecords` returns, and a small file pays for no arrays. */
+const WAITING = {
+  froms: new Float64Array(BATCH_RECORDS_MAX),
+  contentEnds: new Float64Array(BATCH_RECORDS_MAX),
+  lines: new Float64Array(BATCH_RECORDS_MAX),
+};
+
 /** Well-formed records that wait for the next call of papaparse; arrays and scratch are reused. */
 export interface QuotedBatch {
   readonly delimiter: string;
@@ -36,9 +43,7 @@ export function createQuotedBatch(header: Header, newline: number): QuotedBatch 
     delimiter: String.fromCharCode(header.delimiter),
     newline: newline === CR ? '\r' : '\n',
     fields: header.fieldOf.filter((field) => field >= 0).toSorted(),
-    froms: new Float64Array(BATCH_RECORDS_MAX),
-    contentEnds: new Float64Array(BATCH_RECORDS_MAX),
-    lines: new Float64Array(BATCH_RECORDS_MAX),
+    ...WAITING,
     count: 0,
     bytes: 0,
     isContiguous: true,

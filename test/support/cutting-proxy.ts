@@ -19,9 +19,11 @@ export interface CuttingProxy {
   close(): Promise<void>;
 }
 
-/** A simple query (type, length, text) that begins with COMMIT; `ON COMMIT` elsewhere is none. */
-function isCommit(message: Buffer): boolean {
-  return message[0] === 0x51 && message.toString('latin1', 5, 11) === 'COMMIT';
+/** A simple query (type, length, text) that begins with COMMIT, alone or behind other messages; `ON COMMIT` elsewhere is none. */
+function hasCommit(messages: Buffer): boolean {
+  for (let at = messages.indexOf('COMMIT'); at >= 0; at = messages.indexOf('COMMIT', at + 1))
+    if (messages[at - 5] === 0x51) return true;
+  return false;
 }
 
 export async function startCuttingProxy(serverPort: number): Promise<CuttingProxy> {
@@ -51,7 +53,7 @@ export async function startCuttingProxy(serverPort: number): Promise<CuttingProx
     }
     client.on('data', (data) => {
       if (swallowed) return;
-      if (armed !== null && isCommit(data)) {
+      if (armed !== null && hasCommit(data)) {
         const side = armed;
         armed = null;
         if (side === 'before') return cut();
@@ -66,8 +68,10 @@ export async function startCuttingProxy(serverPort: number): Promise<CuttingProx
       upstream.write(data);
     });
     upstream.on('data', (data) => {
-      if (muted) cut();
-      else if (!swallowed) client.write(data);
+      // Statements ahead of it are answered first: nothing is heard of them, and the cut comes once COMMIT was carried out.
+      if (muted) {
+        if (data.includes('COMMIT')) cut();
+      } else if (!swallowed) client.write(data);
     });
   });
   await new Promise<void>((resolve) => {

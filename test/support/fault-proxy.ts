@@ -153,7 +153,8 @@ class Proxy implements FaultProxy {
   #answer(link: Link, data: Buffer): Buffer {
     if (this.#swallowing) return this.#lose(data);
     if (link.muted) {
-      this.#cut(link);
+      // Statements ahead of it are answered first; the cut comes once COMMIT was carried out.
+      if (data.includes(COMMIT)) this.#cut(link);
       return Buffer.alloc(0);
     }
     this.#answerBytes -= data.length;

@@ -67,6 +67,19 @@ test('empty and blank files have no records and end at their limit', () => {
   }
 });
 
+test('a header that begins as the last one did is read by itself', () => {
+  const texts = ['k,t,n\na,b,1\n', 'k,n,t\na,1,b\n', 'k,t,n\na,b,1\n', 'k;t;n\na;b;1\n', 'k,t,n\r\na,b,1\n'];
+  const [first, ...others] = texts.map((text) =>
+    parseWhole(Buffer.from(text)).rows.map(({ tuple }) => tuple),
+  );
+  assert.equal(first?.length, 1);
+  for (const [index, rows] of others.entries()) assert.deepEqual(rows, first, texts[index + 1]);
+  assert.deepEqual(parseWhole(Buffer.from('k,t,x\na,b,1\n')).rows.length, 1);
+  const quoted = parseWhole(Buffer.from('k,t,"n\n"\na,b,1\n'));
+  assert.equal(quoted.rows.length, 1);
+  assert.equal(parseWhole(Buffer.from('k,t,n\n')).lines, 1);
+});
+
 test('the last record needs no line end, and two at the end are one blank line', () => {
   assert.equal(parseWhole(Buffer.from('k,t\na,b')).rows.length, 1);
   const flat = parseWhole(Buffer.from('k,t\na,b\n\n'));

@@ -6,12 +6,16 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MillraceError } from '../../errors.ts';
+import type { BegunCopy } from './copy.ts';
+import { beginCopy } from './copy.ts';
 import { RestartNeeded, StepFault, during } from './fault.ts';
 import type { Backend, Session } from './session.ts';
 import type { Setup, Standing } from './standing.ts';
 
 /** First key of the advisory lock, 'mill' in ASCII; the second is `leases.source_id`. Other programs see it in pg_locks. */
 export const LOCK_CLASS = 0x6d696c6c;
+
+const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
 /** Longer than any batch takes, shorter than a person's patience; then the holders are terminated. */
 const LOCK_TIMEOUT_MS = 3_000;
@@ -52,10 +56,30 @@ export async function beginFenced(
   standing: Standing,
   settings = '',
 ): Promise<void> {
-  const begin = `BEGIN ISOLATION LEVEL READ COMMITTED; ${settings}
-    SELECT pg_advisory_xact_lock_shared(${LOCK_CLASS}, ${setup.sourceId}); ${leaseSql(setup)}`;
+  const begin = fenceSql(setup, settings).join('; ');
   const results = await during('fence', session.client, async () => session.client.query(begin));
   judgeLease((results as unknown as pg.QueryResult<LeaseRow>[]).at(-1)?.rows[0], session, setup, standing);
+}
+
+/** BEGIN, the fence and a COPY into `target` in one message; no tuple is sent before the lease is judged. Throws as `beginFenced`. */
+export async function beginFencedCopy(
+  session: Session,
+  setup: Setup,
+  standing: Standing,
+  target: string,
+): Promise<BegunCopy> {
+  const copy = await beginCopy(session.client, fenceSql(setup), 'fence', target, 'rows');
+  judgeLease('epoch' in copy.row ? (copy.row as unknown as LeaseRow) : undefined, session, setup, standing);
+  return copy;
+}
+
+function fenceSql(setup: Setup, settings = ''): string[] {
+  const begin = settings === '' ? BEGIN : `${BEGIN}; ${settings}`;
+  return [
+    begin,
+    `SELECT pg_advisory_xact_lock_shared(${LOCK_CLASS}, ${setup.sourceId}) AS locked`,
+    leaseSql(setup),
+  ];
 }
 
 /** The same look without a transaction: for an instance that is idle. */

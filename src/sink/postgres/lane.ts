@@ -11,14 +11,17 @@ import { positionsQuery } from './checkpoint.ts';
 import { copyTuples } from './copy.ts';
 import type { Draft, RoutedChunk, StageAnswer } from './draft.ts';
 import { NOTHING_STAGED, route, tally, tuplesOf } from './draft.ts';
-import { RestartNeeded, during } from './fault.ts';
-import { beginFenced } from './fence.ts';
+import { RestartNeeded, StepFault, during } from './fault.ts';
+import { beginFenced, beginFencedCopy } from './fence.ts';
 import { isCommitted } from './recover.ts';
 import { conflictsOf } from './conflicts.ts';
+import type { PlacedReject } from './rejects.ts';
 import { REJECT_COLUMNS, countRejects, rejectTuples } from './rejects.ts';
 import type { Session } from './session.ts';
 import { columnsSql, compareStage, copyToStage, insertFromStage } from './stage.ts';
 import type { Setup, Standing } from './standing.ts';
+import type { Statement } from './together.ts';
+import { together } from './together.ts';
 
 /** COMMIT was sent, its answer is lost. `settled` holds if the batch is found to be there. */
 export class CommitUnknown extends Error {
@@ -45,21 +48,23 @@ export async function writeDraft(
   requireJudgedAs(standing.forget, draft);
   const routed = route(draft);
 
-  await beginFenced(session, setup, standing);
-  failPoint('begun');
-  await during('rows', client, () => copyFresh(client, setup, routed));
+  await copyFresh(session, setup, standing, routed);
   const answer = await during('unsure', client, () => writeUnsure(client, setup, routed));
   failPoint('rows-sent');
-  await during('checks', client, () => client.query('SET CONSTRAINTS ALL IMMEDIATE'));
 
   const settled = tally(draft, routed, answer, setup.compares);
+  const owed: Statement[] = [
+    { step: 'checks', query: 'SET CONSTRAINTS ALL IMMEDIATE' },
+    { step: 'positions', query: positionsQuery(setup, standing, draft.number, settled) },
+  ];
   // Positions before rejects: a reject refers to its file, which this very statement may register.
-  await during('positions', client, () =>
-    client.query(positionsQuery(setup, standing, draft.number, settled)),
-  );
-  await during('rejects', client, () => copyRejects(client, standing, draft, settled));
+  const conflicts = conflictsOf(settled);
+  if (countRejects(draft) + conflicts.length > 0) {
+    await together(client, owed.splice(0));
+    await during('rejects', client, () => copyRejects(client, standing, draft, conflicts));
+  }
   failPoint('before-commit');
-  await commit(session, setup, standing, draft, settled);
+  await commit(session, setup, standing, draft, settled, owed);
   failPoint('committed');
   return settled;
 }
@@ -70,14 +75,24 @@ function requireJudgedAs(forget: bigint, { chunks }: Draft): void {
     throw new RestartNeeded('rows were judged before others were taken away on purpose');
 }
 
-async function copyFresh(client: pg.Client, setup: Setup, routed: readonly RoutedChunk[]): Promise<void> {
+/** Opens the transaction, and stores what is known to be new. */
+async function copyFresh(
+  session: Session,
+  setup: Setup,
+  standing: Standing,
+  routed: readonly RoutedChunk[],
+): Promise<void> {
+  const { client } = session;
   const sent = sum(routed, (each) => each.fresh);
-  if (sent === 0) return;
-  const stored = await copyTuples(
-    client,
-    `${setup.tableSql} (${columnsSql(setup.table)})`,
-    tuplesOf(routed, FRESH),
-  );
+  if (sent === 0) {
+    await beginFenced(session, setup, standing);
+    failPoint('begun');
+    return;
+  }
+  const target = `${setup.tableSql} (${columnsSql(setup.table)})`;
+  const copy = await beginFencedCopy(session, setup, standing, target);
+  failPoint('begun');
+  const stored = await during('rows', client, () => copy.send(tuplesOf(routed, FRESH)));
   if (stored !== sent) throw await swallowed(client, setup, sent - stored);
 }
 
@@ -109,47 +124,51 @@ async function copyRejects(
   client: pg.Client,
   standing: Standing,
   draft: Draft,
-  settled: readonly SettledChunk[],
+  conflicts: readonly PlacedReject[],
 ): Promise<void> {
-  const conflicts = conflictsOf(settled);
-  const sent = countRejects(draft) + conflicts.length;
-  if (sent === 0) return;
   const stored = await copyTuples(
     client,
     `millrace.rejects (${REJECT_COLUMNS})`,
     rejectTuples(draft, conflicts, standing.epoch),
   );
+  const sent = countRejects(draft) + conflicts.length;
   if (stored !== sent)
     throw new MillraceError('database', `of ${sent} rejects only ${stored} were stored in millrace.rejects`);
 }
 
-/** An acknowledged commit joins the list of those that may vanish, unless it is on disk already. */
+/** COMMIT, behind the statements that are still owed. An acknowledged commit joins the list of those that may vanish, unless it is on disk. */
 async function commit(
   session: Session,
   setup: Setup,
   standing: Standing,
   draft: Draft,
   settled: readonly SettledChunk[],
+  owed: readonly Statement[],
 ): Promise<void> {
   const looks = standing.looks;
   try {
-    const lsn = await during('commit', session.client, () => sendCommit(session.client, setup));
+    const lsn = await sendCommit(session.client, setup, owed);
     if (lsn !== null) standing.unflushed.set(draft.number, { lsn, seenOn: session });
     // Another connection looked for vanished commits while the answer travelled, and could not know of this one.
     if (looks !== standing.looks && !(await isCommitted(session, setup, standing, draft.number)))
       throw new RestartNeeded('an acknowledged commit has vanished from the database');
   } catch (error) {
-    throw error instanceof RestartNeeded ? error : new CommitUnknown(settled, error);
+    const isBefore = error instanceof StepFault && error.step !== 'commit';
+    throw isBefore || error instanceof RestartNeeded ? error : new CommitUnknown(settled, error);
   }
 }
 
 /** Returns a WAL position at or after the commit when it was not flushed, else null. */
-async function sendCommit(client: pg.Client, { synchronousCommit }: Setup): Promise<bigint | null> {
+async function sendCommit(
+  client: pg.Client,
+  { synchronousCommit }: Setup,
+  owed: readonly Statement[],
+): Promise<bigint | null> {
   const position = synchronousCommit
     ? ''
     : "; SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::text AS lsn";
-  const answer = (await client.query(`COMMIT${position}`)) as unknown;
-  const [committed, where] = (Array.isArray(answer) ? answer : [answer]) as pg.QueryResult<{ lsn: string }>[];
+  const answers = await together(client, [...owed, { step: 'commit', query: `COMMIT${position}` }]);
+  const [committed, where] = [answers.at(-1)].flat() as pg.QueryResult<{ lsn: string }>[];
   if (committed?.command !== 'COMMIT')
     throw new MillraceError('internal', `COMMIT was answered with ${committed?.command}`);
   return synchronousCommit ? null : BigInt(where?.rows[0]?.lsn ?? 0);
