@@ -23,7 +23,7 @@ export interface DirectoryEvents {
   notice(text: string): void;
   /** A file is read for the first time by this process, or again under a new generation. */
   found(name: string, bytes: number): void;
-  refused(name: string, reason: string): void;
+  refused(name: string, reason: string, state: 'refused' | 'parked'): void;
   /** Everything in it is committed and confirmed. */
   ended(name: string, bytes: number): void;
 }

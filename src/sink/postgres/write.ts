@@ -6,6 +6,7 @@
 //     '--a row refused--> trial --> write, without those rows
 
 import type { Batch } from '../../core/batch.ts';
+import { PARKED_WAY_OUT } from '../../core/books.ts';
 import type { JudgedChunk } from '../../core/chunk.ts';
 import type { GenerationInfo } from '../../core/slice.ts';
 import type { ParkedFile, SettledChunk, WriteResult } from '../sink.ts';
@@ -208,8 +209,9 @@ async function parkFiles(
   tools: LaneTools,
   job: Job,
   files: ReadonlySet<GenerationInfo>,
-  reason: string,
+  why: string,
 ): Promise<void> {
+  const reason = `${why}; ${PARKED_WAY_OUT}`;
   for (const file of files) {
     await tools.park(file, reason);
     job.parked.push({ generation: file.id, reason });
