@@ -125,7 +125,7 @@ async function step(tools: LaneTools, job: Job, abort: AbortSignal): Promise<rea
         throw new RestartNeeded('the books hold a slice of this batch already, from another batch');
       job.next = { kind: 'write' };
       // A COMMIT that was refused, not lost: the failure table says what that means.
-      if (!(next.lost.cause instanceof StepFault) || policyFor(next.lost.cause, setup.primaryKey) !== 'wait')
+      if (!(next.lost.cause instanceof StepFault) || policyFor(next.lost.cause) !== 'wait')
         throw next.lost.cause;
       return null;
     case 'trial':
@@ -147,7 +147,7 @@ function judge(tools: LaneTools, job: Job, error: unknown): 'now' | 'later' {
   }
   if (!(error instanceof StepFault)) throw error;
   const { sqlstate } = error.fault;
-  const policy = policyFor(error, tools.setup.primaryKey);
+  const policy = policyFor(error);
   tools.setup.events.retried(sqlstate);
   job.cancels = sqlstate === CANCELED ? job.cancels + 1 : 0;
   switch (policy) {
