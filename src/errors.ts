@@ -74,7 +74,6 @@ export interface DatabaseFault {
   readonly sqlstate: string;
   readonly schema?: string | undefined;
   readonly table?: string | undefined;
-  readonly constraint?: string | undefined;
 }
 
 /**
@@ -108,14 +107,14 @@ const POLICY_BY_SQLSTATE: ReadonlyMap<string, Policy> = new Map([
 const BISECTABLE_STEPS: ReadonlySet<Step> = new Set<Step>(['rows', 'unsure', 'checks']);
 
 /**
- * The failure table. `primaryKey` is the name of the user table's primary key constraint;
- * every SQLSTATE that is not listed stops the engine with a sentence, since guessing could lose rows.
+ * The failure table; every SQLSTATE that is not listed stops the engine with a sentence, since guessing could lose rows.
+ * No constraint is judged by its name: that of a partition's key is its own. Whatever is unique, the stage tells whether it was the key.
  */
-export function policyOf(fault: DatabaseFault, step: Step, primaryKey: string): Policy {
+export function policyOf(fault: DatabaseFault, step: Step): Policy {
   const ours = fault.schema === 'millrace';
   if (fault.sqlstate === '23505') {
     if (ours) return 'lookup';
-    if (fault.constraint === primaryKey && step === 'rows') return 'unsure';
+    if (step === 'rows') return 'unsure';
   }
   if (fault.sqlstate === '23503' && ours) return 'restart';
   const policy = longestPrefix(fault.sqlstate);

@@ -8,6 +8,7 @@ import { programVersion } from './commands/version.ts';
 import { EXIT, MillraceError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import type { CommandName, OptionsOf } from './options.ts';
+import { idleVariables } from './options/environment.ts';
 import { readCommandLine } from './options/read.ts';
 import { redact, secretsOf } from './telemetry/redact.ts';
 import { printable } from './telemetry/text.ts';
@@ -66,6 +67,7 @@ async function main(): Promise<ExitCode> {
     process.stdout.write(`${request.text}\n`);
     return EXIT.done;
   }
+  for (const sentence of idleVariables(process.env)) say(`millrace: ${safe(sentence)}\n`);
   if (!WITHOUT_DATABASE.includes(request.command)) {
     process.umask(0o077); // data, archives and logs are for us alone
     environment = (await import('./commands/environment.ts')).withSecrets(process.env);

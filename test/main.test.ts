@@ -41,6 +41,14 @@ describe('exit codes', () => {
     assert.match(none.stderr, /^millrace: no command was given\n {2}commands: run, /);
   });
 
+  test('a variable that means nothing is named on standard error, and the command goes on', async () => {
+    const ended = await millrace(['status'], stub('return 0;', { MILLRACE_INPUTS: '/in' }));
+    assert.deepEqual(
+      [ended.code, ended.stderr],
+      [0, 'millrace: MILLRACE_INPUTS is ignored: there is no such option; did you mean MILLRACE_INPUT?\n'],
+    );
+  });
+
   test('a MillraceError gives its sentence, its way out and its exit code', async () => {
     const fail = `throw new MillraceError('fenced', 'taken over', { wayOut: 'do this' });`;
     const ended = await millrace(['status'], stub(fail));

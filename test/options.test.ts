@@ -11,6 +11,7 @@ import { COMMAND_NAMES, FILES_MIN, OPTIONS, environmentName, optionsOf } from '.
 import type { GenerateOptions, OptionsOf, ResetOptions, RunOptions } from '../src/options.ts';
 import { commandHelp, optionsAsMarkdown, programHelp } from '../src/options/help.ts';
 import { duration, size } from '../src/options/kinds.ts';
+import { idleVariables } from '../src/options/environment.ts';
 import { readCommandLine } from '../src/options/read.ts';
 import type { Environment } from '../src/options/read.ts';
 
@@ -222,6 +223,27 @@ describe('the environment', () => {
   test('a bad value is refused under the name of the variable', () => {
     assert.equal(complaint('run', { MILLRACE_LANES: 'x' }), 'MILLRACE_LANES: must be a whole number, got x');
     assert.equal(complaint('run', { MILLRACE_ONCE: 'x' }), 'MILLRACE_ONCE: must be true or false, got x');
+  });
+
+  test('a variable that no option has is named, with the nearest one; others of the neighbourhood are not', () => {
+    const env = {
+      MILLRACE_LANE: '4',
+      MILLRACE_SCANEVERY: '1s',
+      MILLRACE_TURBO: '1',
+      MILLRACE_YES: '1',
+      MILLRACE_EMPTY: '',
+      MILLRACE_LANES: '4',
+      MILLRACE_FAILPOINT: 'begun:kill',
+      MILLRACE_SERVICE_HOST: '10.0.0.1',
+      MILLRACE_PORT_9100_TCP_ADDR: '10.0.0.1',
+      PATH: '/bin',
+    };
+    assert.deepEqual(idleVariables(env), [
+      'MILLRACE_LANE is ignored: there is no such option; did you mean MILLRACE_LANES?',
+      'MILLRACE_SCANEVERY is ignored: there is no such option; did you mean MILLRACE_SCAN_EVERY?',
+      'MILLRACE_TURBO is ignored: there is no such option; millrace --help lists what there is',
+      'MILLRACE_YES is ignored: --yes must be said each time',
+    ]);
   });
 
   test('what removes something must be said each time', () => {

@@ -12,6 +12,8 @@ import { allSources, haveBooks, isMeant, sourceName, targetName, withBooks } fro
 import type { OpenBooks, SourceRow } from './books/open.ts';
 import type { CommandIo } from './command.ts';
 
+const DAY_MS = 86_400_000;
+
 export async function prune(options: PruneOptions, io: CommandIo): Promise<ExitCode> {
   refuseWithoutAnswer('prune', options.yes, io);
   const outcome = await withBooks(options, io, (books) => pruneIn(books, options, io));
@@ -26,15 +28,22 @@ async function pruneIn(books: OpenBooks, options: PruneOptions, io: CommandIo): 
   const name = printable(sourceName(options));
   if (meant === undefined) return `nothing was ever read from ${name} into ${targetName(options)}`;
   const { gone, present } = await oldFiles(books, meant, options);
-  const stay = present === 0 ? '' : `; ${counted(present, 'file')} that old still in the folder, so kept`;
-  if (gone.length === 0) return `there are no such books of ${name}${stay}`;
+  const stay =
+    present === 0
+      ? ''
+      : `; those of ${counted(present, 'file')} stay: still in the folder, so without them it would be read again`;
+  const age = counted(Number((options.olderThanMs / DAY_MS).toFixed(2)), 'day');
+  if (gone.length === 0)
+    return `nothing to remove: no file of ${name} ended ${age} ago or earlier and has left the folder since${stay}`;
   const what = `the books of ${counted(gone.length, 'file')} of ${name}`;
-  io.stderr.write(`millrace: this removes ${what}\n  in ${describe}\n`);
+  io.stderr.write(
+    `millrace: this removes ${what}, which ended ${age} ago or earlier and left the folder\n  in ${describe}\n`,
+  );
   if (!options.yes && !(await agreed('Remove them?', io))) return 'nothing was removed';
   const removed = await underExclusiveFence(client, [meant], () => removeBooks(client, gone));
-  const parts = [counted(removed.files, 'file'), counted(removed.slices, 'slice')];
-  parts.push(counted(removed.rejects, 'rejected record'), counted(removed.batches, 'transaction'));
-  return `removed the books of ${parts.join(', ')}${stay}`;
+  const parts = [counted(removed.slices, 'slice'), counted(removed.rejects, 'rejected record')];
+  parts.push(counted(removed.batches, 'transaction'));
+  return `removed the books of ${counted(removed.files, 'file')} (${parts.join(', ')})${stay}`;
 }
 
 interface OldFile {

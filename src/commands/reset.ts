@@ -103,16 +103,34 @@ async function remove(client: pg.Client, plan: Plan, options: ResetOptions): Pro
 }
 
 const REFERENCED = '0A000';
+const NO_RIGHT = '42501';
 
 /** TRUNCATE: at ten million rows a DELETE takes a minute and leaves as much to vacuum. */
 async function emptyTable(client: pg.Client, options: ResetOptions): Promise<void> {
   try {
     await client.query(`TRUNCATE ${quoted(options)}`);
   } catch (cause) {
-    if (!(cause instanceof pg.DatabaseError) || cause.code !== REFERENCED) throw cause;
+    if (!(cause instanceof pg.DatabaseError)) throw cause;
+    if (cause.code === NO_RIGHT) throw mayNotEmpty(client, options, cause);
+    if (cause.code !== REFERENCED) throw cause;
     throw new MillraceError('database', `${targetName(options)} cannot be emptied: ${cause.message}`, {
       wayOut: 'remove the rows that refer to it first; nothing was removed',
       cause,
     });
   }
+}
+
+/** The role that loads need not be able to take everything away: say which right it lacks, and who can do it instead. */
+function mayNotEmpty(client: pg.Client, options: ResetOptions, cause: Error): MillraceError {
+  const user = client.user ?? 'the user of the connection';
+  return new MillraceError(
+    'database',
+    `${user} may not empty ${targetName(options)}: it lacks the right TRUNCATE`,
+    {
+      wayOut:
+        `GRANT TRUNCATE ON ${quoted(options)} TO ${pg.escapeIdentifier(user)}; as the owner of the table, ` +
+        'or run millrace reset as that owner; nothing was removed',
+      cause,
+    },
+  );
 }

@@ -73,7 +73,11 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
     programVersion: programVersion(),
     abort: ending.abort,
   });
-  if (sink === null) return EXIT.done; // asked to end before the database ever answered: nothing was begun
+  // Asked to end before the database ever answered: nothing was begun, and whoever reads --json is told so.
+  if (sink === null) {
+    progress?.end();
+    return conclude(options, io, meters, source);
+  }
   closing.defer(() => sink.leave());
   closing.defer(() => source.close());
   log.info(
@@ -111,9 +115,10 @@ function openSource(options: RunOptions, meters: Meters, log: Logger): Promise<D
     events: {
       notice: (text) => log.warn(text),
       found: (name, bytes) => log.debug({ bytes }, `found ${name}`),
-      refused: (name, reason) => {
-        meters.refused(name, reason);
-        log.warn(`${name} is refused: ${reason}`);
+      refused: (name, reason, state) => {
+        if (state === 'parked') meters.parked(reason, name);
+        else meters.refused(name, reason);
+        log.warn(`${name} is ${state}: ${reason}`);
       },
       ended: (name, bytes) => log.debug({ bytes }, `${name} is done`),
     },
@@ -171,6 +176,7 @@ function conclude(options: RunOptions, io: CommandIo, meters: Meters, source: Di
   const snapshot = meters.snapshot();
   // A run that goes on would try them again; a finished one has left them unread.
   const unread = options.once ? source.state.filesUnread : 0;
+  const places = options.once ? source.state.placesUnread : 0;
   const refusedFiles = snapshot.refused.count + snapshot.parked.count + unread;
   const files = source.state.filesDone + refusedFiles;
   if (!options.quiet) (options.json ? io.stderr : io.stdout).write(`\n${summaryText(snapshot, files)}`);
@@ -178,8 +184,12 @@ function conclude(options: RunOptions, io: CommandIo, meters: Meters, source: Di
     io.stderr.write(
       `millrace: ${counted(unread, 'file')} could not be read (see above); the next run tries again\n`,
     );
+  if (places > 0)
+    io.stderr.write(
+      `millrace: ${counted(places, 'place')} below the input folder could not be looked at (see above); the next run tries again\n`,
+    );
   if (options.json) io.stdout.write(`${JSON.stringify(runSummary(snapshot, { files, refusedFiles }))}\n`);
-  return refusedFiles > 0 ? EXIT.refusedFiles : EXIT.done;
+  return refusedFiles + places > 0 ? EXIT.refusedFiles : EXIT.done;
 }
 
 /** The first signal lets what is in flight commit; it is rolled back when that takes too long, or when the database is away anyhow. */

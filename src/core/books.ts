@@ -22,6 +22,10 @@ export interface KnownSlice {
 /** `undone`: its rows and books were taken away on purpose; this content is not read again. */
 export type FileState = 'reading' | 'done' | 'refused' | 'parked' | 'undone';
 
+/** Behind the reason for which a file is parked. */
+export const PARKED_WAY_OUT =
+  'mend it and it is read again; millrace resume reads on as it stands, millrace undo takes away what it brought';
+
 /** What the books say of one generation. */
 export interface KnownGeneration {
   readonly info: GenerationInfo;
@@ -33,6 +37,8 @@ export interface KnownGeneration {
   readonly slices: readonly KnownSlice[];
   readonly records: number;
   readonly rejected: number;
+  /** As written down when it ended; those of slices that are committed since are not in it. */
+  readonly blankLines: number;
   /** A person decided to read on after it was parked: no error budget stops it again. */
   readonly resumed: boolean;
   /** Larger = written down later; the newest of several candidates is the current one. */

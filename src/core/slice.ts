@@ -154,6 +154,7 @@ export interface AcceptedSlice {
   readonly header: Uint8Array | null;
   readonly records: number;
   readonly rejected: number;
+  readonly blankLines: number;
   readonly rejects: readonly Reject[];
   /** Monotonic milliseconds (performance.now) when its bytes were first seen; for the latency from arrival to commit. */
   readonly seenMs: number;

@@ -9,6 +9,7 @@ import { COMMAND_NAMES, FILES_MIN, REJECTS_ACTIONS, environmentName, optionsOf }
 import type { CommandName, OptionSpec, OptionsOf, RejectsAction } from '../options.ts';
 import { commandHelp, programHelp } from './help.ts';
 import { Unfit } from './kinds.ts';
+import { nearest } from './near.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -140,7 +141,7 @@ function refuseCommand(words: readonly (string | number)[]): never {
 }
 
 function unknownOption(command: CommandName, key: string, known: readonly string[]): MillraceError {
-  const near = known.find((each) => distance(each, key) <= 2 || each.startsWith(key));
+  const near = nearest(key, known);
   const dashes = key.length === 1 ? '-' : '--';
   return usage(
     `${dashes}${key}: ${command} has no such option`,
@@ -248,18 +249,4 @@ function refuseExportOptions(values: Arguments): void {
 
 function usage(message: string, wayOut?: string): MillraceError {
   return new MillraceError('usage', message, wayOut === undefined ? {} : { wayOut });
-}
-
-/** Edit distance (Levenshtein), for "did you mean". */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 0; i < a.length; i += 1) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j += 1) {
-      const [left, above, corner] = [next[j] ?? 0, row[j + 1] ?? 0, row[j] ?? 0];
-      next.push(Math.min(corner + (a[i] === b[j] ? 0 : 1), above + 1, left + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

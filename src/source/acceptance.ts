@@ -3,6 +3,7 @@
 
 import { fstatSync } from 'node:fs';
 
+import { PARKED_WAY_OUT } from '../core/books.ts';
 import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
 import type { AcceptedSlice, FileStamp, ParsedSlice } from '../core/slice.ts';
 import { overBudget } from './budget.ts';
@@ -48,7 +49,7 @@ export function failTask(desk: Desk, task: SourceTask, reason: string): Verdict[
       file.alone = true;
       wake(desk, file);
     } else {
-      endFile(desk, file, 'parked', reason);
+      endFile(desk, file, 'parked', `${reason}; ${PARKED_WAY_OUT}`);
     }
   }
   return [{ kind: 'dropped', task }, ...retiredVerdicts(desk)];
@@ -185,7 +186,8 @@ function acceptedSlice(
   countResult(file, result);
   if (outcome.cut.final && piece.end === contentSize(file)) file.tailTaken = true;
   return {
-    file: file.info,
+    // With the stamp of now: should the database refuse too much of it, this is what was parked.
+    file: { ...file.info, stamp: file.stamp },
     start: piece.start,
     end: piece.end,
     firstLine: piece.firstLine,
@@ -195,6 +197,7 @@ function acceptedSlice(
     header: piece.start === 0 ? result.header : null,
     records: result.records,
     rejected: result.rejected,
+    blankLines: result.blankLines,
     rejects: placeRejects(result.rejects, piece.firstLine, left),
     seenMs: flight.seenMs,
     reread: rereader(desk, file, piece),
@@ -267,8 +270,13 @@ function isUnchanged(desk: Desk, flight: Flight, byWorker: FileStamp | null): bo
     return false;
   }
   // The worker's stamp is older than a look that came in meanwhile.
-  const stamp =
-    byWorker !== null && file.lookNumber === flight.lookNumber ? byWorker : stampNow(desk, flight);
+  let stamp: FileStamp | null;
+  try {
+    stamp = byWorker !== null && file.lookNumber === flight.lookNumber ? byWorker : stampNow(desk, flight);
+  } catch (error) {
+    trouble(desk, file, error);
+    return false;
+  }
   if (stamp === null) {
     trouble(desk, file, 'ENOENT');
     return false;
@@ -297,6 +305,7 @@ function isUnchanged(desk: Desk, flight: Flight, byWorker: FileStamp | null): bo
   }
 }
 
+/** Throws what `fstat` throws. */
 function stampNow(desk: Desk, flight: Flight): FileStamp | null {
   const { handle, file } = flight;
   if (file.isPacked && file.place === 'nowhere') return file.stamp;

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { copyFile, link, lstat, mkdir, open, rename, unlink, utimes } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 
+import type { KnownGeneration } from '../core/books.ts';
 import { failPoint } from '../failpoints.ts';
 import { codeOf } from './content.ts';
 import type { Desk } from './desk.ts';
@@ -22,6 +23,7 @@ import {
   printableName,
 } from './names.ts';
 import type { Entry } from './scan.ts';
+import { lstatQuietly } from './scan.ts';
 import { inodeKey, sameKey, stampOf } from './stamp.ts';
 
 /** Starts what `after` asks for; the file is 'done' and has just been looked at. */
@@ -200,9 +202,33 @@ export async function finishDeleting(desk: Desk, entry: Entry): Promise<void> {
   }
   const ended = own.ended;
   const whole = own.state === 'done' && ended?.size === stamp.size && ended.mtimeNs === stamp.mtimeNs;
-  if (whole && desk.settings.after === 'delete') await unlink(entry.path);
+  const goes = whole && desk.settings.after === 'delete';
+  if (!(await isStillOurs(desk, own, goes)) || !isAsSeen(entry)) return;
+  if (goes) await unlink(entry.path);
   else await putBack(desk, entry.path, joinBytes(desk.folder, own.info.nameBytes));
   desk.requestScan();
+}
+
+/**
+ * Reads the lease, and throws when another instance has it: whoever was taken over tidies up nothing, least of all what the younger one
+ * has just hidden. `goes`: also confirms in that transaction that all of it is committed and flushed.
+ */
+async function isStillOurs(desk: Desk, own: KnownGeneration, goes: boolean): Promise<boolean> {
+  const { books } = desk;
+  if (books === null) return false;
+  if (!goes) {
+    await books.moved(own.info);
+    return true;
+  }
+  const reach = own.slices.reduce((end, slice) => Math.max(end, slice.end), 0);
+  const { info, blankLines } = own;
+  return (await books.finish([{ info, stamp: info.stamp, reach, blankLines }])).has(info.id);
+}
+
+/** Nobody has written to it while the books were asked. */
+function isAsSeen({ path, stats }: Entry): boolean {
+  const now = lstatQuietly(path);
+  return now !== null && now.ino === stats.ino && now.size === stats.size && now.mtimeNs === stats.mtimeNs;
 }
 
 /** Only for the key of a notice. */

@@ -1,6 +1,7 @@
 // The error budget of a file: how many rejected records it may have before a person must look at it. Judged slice by slice, before a
 // slice is taken, so that a file that is bad from its beginning brings nothing into the table. Not the sink's own limit for refused rows.
 
+import { PARKED_WAY_OUT } from '../core/books.ts';
 import type { Desk } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { endFile } from './ledger.ts';
@@ -9,8 +10,6 @@ import type { Parsed } from './reading.ts';
 
 /** A share of fewer records says little: the first line of a growing log may be bad. At the end of a file it counts all the same. */
 const SHARE_RECORDS_MIN = 100;
-
-const WAY_OUT = 'millrace resume reads on all the same, millrace undo takes away what it brought';
 
 /** Why the file is to be parked if this slice were taken, in a sentence; null when it may be. */
 export function overBudget(
@@ -26,7 +25,7 @@ export function overBudget(
   if (limit === null) return null;
   const [first] = next.rejects;
   const example = first === undefined ? '' : `, one of them at byte ${first.offset} (${first.code})`;
-  return `${rejected} of the first ${records} records are rejected${example}: more than ${limit} allows. ${WAY_OUT}`;
+  return `${rejected} of the first ${records} records are rejected${example}: more than ${limit} allows; ${PARKED_WAY_OUT}`;
 }
 
 /** Rows that the database refused were taken before: they count when their batch has committed. */
@@ -35,7 +34,7 @@ export function countRefused(desk: Desk, file: SourceFile, refused: number): voi
   if (refused === 0 || file.resumed || file.phase.kind === 'parked') return;
   const limit = passedLimit(desk.settings, file.records, file.rejected, false);
   if (limit === null) return;
-  const reason = `${file.rejected} of the first ${file.records} records are rejected, some of them by the database: more than ${limit} allows. ${WAY_OUT}`;
+  const reason = `${file.rejected} of the first ${file.records} records are rejected, some of them by the database: more than ${limit} allows; ${PARKED_WAY_OUT}`;
   endFile(desk, file, 'parked', reason);
 }
 

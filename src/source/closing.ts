@@ -4,7 +4,7 @@
 import { failPoint } from '../failpoints.ts';
 import { tidy } from './after.ts';
 import type { Desk } from './desk.ts';
-import { enter, forget, letGo, wake } from './desk.ts';
+import { enter, forget, isHidden, letGo, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { contentSize } from './file.ts';
 import { finalAfterMs, isFinal, isStill } from './finality.ts';
@@ -108,7 +108,8 @@ function lose(desk: Desk, file: SourceFile): void {
     forget(desk, file);
     return;
   }
-  rest(desk, file, LOST_MS, true);
+  // Nobody knows when a folder that may not be read can be read again.
+  rest(desk, file, LOST_MS, !isHidden(desk, file.nameKey));
   desk.requestScan();
 }
 

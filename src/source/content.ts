@@ -147,7 +147,7 @@ export function readRangeSync(fd: number, start: number, length: number): Buffer
   return bytes;
 }
 
-/** Opens a path for a moment; null when it is not the file that `fits` accepts, or cannot be opened. */
+/** Opens a path for a moment; null when it is not the file that `fits` accepts, or cannot be opened. Throws what `use` throws. */
 export function withFileSync<T>(
   path: Buffer,
   fits: (stats: BigIntStats) => boolean,
@@ -160,9 +160,19 @@ export function withFileSync<T>(
     return null; // the caller treats a file that cannot be opened as gone, and the next scan says why
   }
   try {
-    return fits(fstatSync(fd, { bigint: true })) ? use(fd) : null;
+    const stats = statOpen(fd);
+    return stats !== null && fits(stats) ? use(fd) : null;
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Null for an I/O error: the caller treats the file as one that cannot be opened. */
+function statOpen(fd: number): BigIntStats | null {
+  try {
+    return fstatSync(fd, { bigint: true });
+  } catch {
+    return null;
   }
 }
 

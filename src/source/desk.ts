@@ -7,9 +7,11 @@ import type { Bell } from '../core/bell.ts';
 import type { Books } from '../core/books.ts';
 import type { ParsedChunk } from '../core/chunk.ts';
 import type { FileStamp, GenerationId } from '../core/slice.ts';
+import { codeOf } from './content.ts';
 import type { Handle, Phase, SourceFile } from './file.ts';
 import { contentSize, isSettled, startGeneration } from './file.ts';
 import { isFinal } from './finality.ts';
+import type { Warning } from './identity.ts';
 import type { Settings } from './options.ts';
 import type { ReadyFiles } from './ready.ts';
 import type { Cut } from './reading.ts';
@@ -63,6 +65,8 @@ export interface Desk {
   readonly busy: Set<SourceFile>;
   /** Files that could not be read so far. */
   readonly unread: Set<SourceFile>;
+  /** Places that the last scan could not look into, by `nameKey`: what is in them is unknown, not gone. */
+  hidden: ReadonlySet<string>;
   readonly told: Set<string>;
   readonly counts: { seen: number; done: number; refused: number; foundByScan: number };
   /** Writes to the books on their way; `close` waits for them. */
@@ -153,15 +157,20 @@ function retire(desk: Desk, cut: Cut): void {
   desk.retired.push(landed.task);
 }
 
+/** Says why a file is read again. */
+export function warn(desk: Desk, name: string, warning: Warning): void {
+  const why =
+    warning === 'mended'
+      ? 'was parked and has changed since'
+      : 'was overwritten where it had been read already';
+  desk.settings.events.notice(`${name} ${why}: it is read again from its beginning`);
+}
+
 /** Reads the file again from 0 as another content. */
-export function renew(desk: Desk, file: SourceFile, warning: 'overwritten' | null): void {
+export function renew(desk: Desk, file: SourceFile, warning: Warning | null): void {
   voidFlights(desk, file);
   const old = file.info;
-  if (warning !== null && !file.nameIsNew) {
-    desk.settings.events.notice(
-      `${old.name} was overwritten where it had been read already: it is read again from its beginning`,
-    );
-  }
+  if (warning !== null && !file.nameIsNew) warn(desk, old.name, warning);
   desk.byGeneration.delete(old.id);
   startGeneration(file, old.id);
   file.stillness = { ...file.stillness, grew: false };
@@ -196,9 +205,21 @@ export function letGo(desk: Desk, file: SourceFile): void {
 export function closeIfUnused(desk: Desk, handle: Handle): void {
   if (!handle.letGo || handle.users > 0) return;
   desk.openFiles -= 1;
-  closeSync(handle.fd);
+  try {
+    closeSync(handle.fd);
+  } catch (error) {
+    // Nothing was written through it, and it is closed all the same (close(2)).
+    noticeOnce(desk, 'close', `a file could not be closed (${codeOf(error)})`);
+  }
   // A large file may have waited for a free descriptor.
   desk.bell.ring();
+}
+
+/** In a place that cannot be looked into just now. */
+export function isHidden(desk: Desk, key: string): boolean {
+  for (const place of desk.hidden)
+    if (place === '' || key === place || key.startsWith(`${place}/`)) return true;
+  return false;
 }
 
 /** A notice that would repeat with every scan is given once. */

@@ -19,13 +19,13 @@ import { enter, forget, inBackground, letGo, noticeOnce, voidFlights, wake } fro
 import { contentSize } from './file.ts';
 import { Inquiry } from './inquiry.ts';
 import { applyScan, lookAgain, meet } from './looks.ts';
-import { looseText, nameFilter, ownBytes } from './names.ts';
+import { looseText, nameFilter, nameKey, ownBytes, printableName } from './names.ts';
 import { offer } from './offer.ts';
 import type { DirectoryOptions, Settings } from './options.ts';
 import { judgeOptions } from './options.ts';
 import { ReadyFiles } from './ready.ts';
 import { commit, committedBytes, giveBack, isCommitted } from './reading.ts';
-import type { Entry, ScanRule } from './scan.ts';
+import type { Entry, ScanRule, Unreadable } from './scan.ts';
 import { look, scan } from './scan.ts';
 import type { Source, SourceState, SourceTask, Verdict } from './source.ts';
 import type { Watcher } from './watcher.ts';
@@ -145,6 +145,7 @@ class Directory implements DirectorySource {
       giveBack(file.reading, slice.start);
       file.records -= slice.records;
       file.rejected -= slice.rejected;
+      file.blankLines -= slice.blankLines;
       wake(this.#desk, file);
     }
   }
@@ -217,8 +218,9 @@ class Directory implements DirectorySource {
     const isLastLook = this.#lastLook;
     const result = await scan(this.#rule);
     if (desk.era !== era || desk.closed) return;
-    const root = result.unreadable.find(({ folder }) => folder.length === 0);
+    const root = result.unreadable.find(({ place }) => place.length === 0);
     this.#noteFolder(root?.code ?? null);
+    noteUnreadable(desk, result.unreadable);
     // A folder that is gone has no files; of one that cannot be read just now nothing is known.
     if (root === undefined || root.code === 'ENOENT') applyScan(desk, result, lookNumber);
     for (const entry of result.deleting) this.#mendDeleting(entry);
@@ -282,6 +284,21 @@ class Directory implements DirectorySource {
   }
 }
 
+/** A folder that is gone has nothing in it; of one that cannot be read nothing is known. */
+function noteUnreadable(desk: Desk, places: readonly Unreadable[]): void {
+  const unknown = places.filter(({ code }) => code !== 'ENOENT' && code !== 'ENOTDIR');
+  desk.hidden = new Set(unknown.map(({ place }) => nameKey(place)));
+  for (const { place, isFolder, code } of unknown) {
+    if (place.length === 0) continue; // said by #noteFolder
+    const what = isFolder ? `the folder ${printableName(place)}` : printableName(place);
+    noticeOnce(
+      desk,
+      `hidden:${nameKey(place)}`,
+      `${what} may not be read (${code}): it is tried again at each scan`,
+    );
+  }
+}
+
 /** Nothing that --once would wait for. */
 function isIdle(desk: Desk): boolean {
   return (
@@ -307,6 +324,7 @@ function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan:
     pending: new Set(),
     busy: new Set(),
     unread: new Set(),
+    hidden: new Set(),
     told: new Set(),
     counts: { seen: 0, done: 0, refused: 0, foundByScan: 0 },
     writing: new Set(),
@@ -347,6 +365,7 @@ function forgetAll(desk: Desk): void {
   desk.pending.clear();
   desk.busy.clear();
   desk.unread.clear();
+  desk.hidden = new Set();
   Object.assign(desk.counts, { seen: 0, done: 0, refused: 0, foundByScan: 0 });
 }
 
@@ -359,6 +378,13 @@ function stateOf(desk: Desk): SourceState {
     bytesWaiting += Math.max(0, contentSize(file) - committedBytes(file.reading));
   }
   const { seen, done, refused } = desk.counts;
-  const filesUnread = desk.unread.size;
-  return { filesSeen: seen, filesDone: done, filesWaiting, filesRefused: refused, filesUnread, bytesWaiting };
+  return {
+    filesSeen: seen,
+    filesDone: done,
+    filesWaiting,
+    filesRefused: refused,
+    filesUnread: desk.unread.size,
+    placesUnread: desk.hidden.size,
+    bytesWaiting,
+  };
 }

@@ -77,6 +77,8 @@ export interface SourceFile {
   nameIsNew: boolean;
   /** Faults in a row. */
   faults: number;
+  /** How often it was read again after it had been refused or parked. */
+  revivals: number;
   /** In one of the queues of files that have something to read. */
   queued: boolean;
   /** An end of the file was taken as final: growth directly behind an unterminated record tears it. */
@@ -109,6 +111,7 @@ export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowM
     identified: false,
     nameIsNew: false,
     faults: 0,
+    revivals: 0,
     queued: false,
     tailTaken: false,
   };

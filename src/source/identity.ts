@@ -15,9 +15,12 @@ export interface FoundFile {
 /** What a comparison of committed bytes with the file gave; 'unread' before there was one. */
 export type Content = 'unread' | 'same' | 'other';
 
+/** Content that was read has been overwritten; or what was parked has been mended. */
+export type Warning = 'overwritten' | 'mended';
+
 export type Identity =
-  /** Read from 0 under a new generation. `warning`: content that was read has been overwritten. */
-  | { readonly kind: 'new'; readonly replaces: GenerationId | null; readonly warning: 'overwritten' | null }
+  /** Read from 0 under a new generation. */
+  | { readonly kind: 'new'; readonly replaces: GenerationId | null; readonly warning: Warning | null }
   /** Known and unchanged since it was done, refused or parked. */
   | { readonly kind: 'settled'; readonly known: KnownGeneration }
   /** Known: go on at its gaps. `moved`: the books must follow its new name or device. */
@@ -52,7 +55,7 @@ function identifyKnown(
   const moved = !sameName(file, known);
   switch (known.state) {
     case 'parked':
-      return { kind: 'settled', known };
+      return identifyParked(file, known, content);
     case 'refused':
     case 'undone':
       return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
@@ -74,7 +77,7 @@ function identifyKnown(
 
 /** Device numbers change with reboots and containers; the same inode, birth time and path there is believed when all content agrees. */
 function identifyOnOtherDevice(file: FoundFile, known: KnownGeneration, content: Content): Identity {
-  if (known.state === 'parked') return { kind: 'settled', known };
+  if (known.state === 'parked') return identifyParked(file, known, content);
   if (known.state === 'refused' || known.state === 'undone') {
     return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
   }
@@ -86,7 +89,18 @@ function identifyOnOtherDevice(file: FoundFile, known: KnownGeneration, content:
   return { kind: 'compare', known, what: 'all' };
 }
 
-function replaced(replaces: GenerationId, warning: 'overwritten' | null): Identity {
+/**
+ * What was parked waits for a person: `resume`, `undo`, or another content. A producer that goes on appending is no person, so growth behind
+ * what is committed leaves it parked; where nothing is committed nobody can tell the two apart, and it is read again.
+ */
+function identifyParked(file: FoundFile, known: KnownGeneration, content: Content): Identity {
+  if (known.ended === null || unchanged(file, known, 'mtime')) return { kind: 'settled', known };
+  const grown = grownSinceDone(file, known) && known.slices.length > 0 && file.isPacked !== true;
+  if (!grown || content === 'other') return replaced(known.info.id, 'mended');
+  return content === 'same' ? { kind: 'settled', known } : { kind: 'compare', known, what: 'ends' };
+}
+
+function replaced(replaces: GenerationId, warning: Warning | null): Identity {
   return { kind: 'new', replaces, warning };
 }
 

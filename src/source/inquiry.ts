@@ -6,13 +6,13 @@ import { setTimeout } from 'node:timers/promises';
 import type { KnownGeneration, KnownSlice } from '../core/books.ts';
 import { compare } from './content.ts';
 import type { Desk } from './desk.ts';
-import { beginReading, enter } from './desk.ts';
+import { beginReading, enter, warn } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { startGeneration } from './file.ts';
 import type { Content, Identity } from './identity.ts';
 import { identify } from './identity.ts';
 import { complain, follow } from './ledger.ts';
-import { readOn } from './looks.ts';
+import { readOn, tellGrown } from './looks.ts';
 import { nameKey } from './names.ts';
 import { inodeKey, sameKey, stampOf } from './stamp.ts';
 import type { Piece } from './reading.ts';
@@ -147,11 +147,7 @@ function startNew(desk: Desk, file: SourceFile, identity: Extract<Identity, { ki
   desk.byGeneration.delete(file.info.id);
   startGeneration(file, identity.replaces ?? file.info.replaces);
   desk.byGeneration.set(file.info.id, file);
-  if (identity.warning !== null) {
-    desk.settings.events.notice(
-      `${file.info.name} is not what was read before: it is read again from its beginning`,
-    );
-  }
+  if (identity.warning !== null) warn(desk, file.info.name, identity.warning);
   desk.settings.events.found(file.info.name, file.stamp.size);
   beginReading(desk, file);
 }
@@ -165,6 +161,7 @@ function adoptKnown(desk: Desk, file: SourceFile, known: KnownGeneration): void 
   file.reading = startReading(known.slices.map(pieceOf));
   file.records = known.records;
   file.rejected = known.rejected;
+  file.blankLines = known.blankLines;
   file.resumed = known.resumed;
   file.registered = true;
   // Only an end that was confirmed can have been taken as final.
@@ -177,7 +174,9 @@ function startSettled(desk: Desk, file: SourceFile, known: KnownGeneration): voi
     case 'parked':
       enter(desk, file, { kind: known.state });
       desk.counts.refused += 1;
-      desk.settings.events.refused(file.info.name, known.reason ?? known.state);
+      desk.settings.events.refused(file.info.name, known.reason ?? known.state, known.state);
+      if (known.state === 'parked' && known.ended !== null && known.ended.size < file.stamp.size)
+        tellGrown(desk, file);
       break;
     case 'undone':
       // Left alone like a refused one, until it is another content; but nothing is wrong with it.

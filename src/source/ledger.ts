@@ -29,7 +29,7 @@ export function endFile(desk: Desk, file: SourceFile, state: 'refused' | 'parked
   enter(desk, file, { kind: state });
   file.registered = true;
   desk.counts.refused += 1;
-  desk.settings.events.refused(file.info.name, reason);
+  desk.settings.events.refused(file.info.name, reason, state);
   const ended = { info: file.info, stamp: file.stamp, blankLines: file.blankLines };
   inBackground(
     desk,

@@ -1,15 +1,17 @@
 // What a look at the folder means for the files that are known: found, grown, touched, cut short, renamed, replaced, gone.
 
 import { fstatSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 
 import type { Compared } from './content.ts';
-import { compare, compareOpen, readRangeSync, withFileSync } from './content.ts';
+import { codeOf, compare, compareOpen, readRangeSync, withFileSync } from './content.ts';
 import type { Desk } from './desk.ts';
 import {
   beginReading,
   closeIfUnused,
   enter,
   forget,
+  isHidden,
   noticeOnce,
   renew,
   unpackAgain,
@@ -20,7 +22,7 @@ import type { SourceFile } from './file.ts';
 import { contentSize, newFile } from './file.ts';
 import { follow } from './ledger.ts';
 import { nameKey, printableName } from './names.ts';
-import { extent, isCommitted } from './reading.ts';
+import { extent, isCommitted, joinTornLine } from './reading.ts';
 import type { Entry, ScanResult } from './scan.ts';
 import { lstatQuietly } from './scan.ts';
 import type { FileStamp } from '../core/slice.ts';
@@ -118,14 +120,12 @@ export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): v
   for (const { nameBytes, why } of result.skipped) {
     noticeOnce(desk, `skip:${why}:${nameKey(nameBytes)}`, `${printableName(nameBytes)} is ignored: ${why}`);
   }
-  const hidden = result.unreadable.map(({ folder }) => nameKey(folder));
   const seen = new Set(result.entries.map((entry) => nameKey(entry.nameBytes)));
   for (const file of desk.byInode.values()) {
     const owner = seen.has(file.nameKey) && desk.byName.get(file.nameKey) === file;
     const moving = file.phase.kind === 'done' && file.phase.after === 'moving';
     if (owner || moving || file.lookNumber > lookNumber || file.place !== 'folder') continue;
-    // What is in a folder that cannot be read is unknown; but a folder that is gone has nothing in it.
-    if (hidden.some((folder) => folder !== '' && file.nameKey.startsWith(`${folder}/`))) continue;
+    if (desk.hidden.size > 0 && isHidden(desk, file.nameKey)) continue;
     vanish(desk, file);
   }
 }
@@ -160,7 +160,14 @@ export function lookAgain(desk: Desk, file: SourceFile): boolean {
     return true;
   }
   const handle = file.isPacked ? null : file.handle;
-  const stats = handle === null ? lstatQuietly(file.path) : fstatSync(handle.fd, { bigint: true });
+  let stats: BigIntStats | null;
+  try {
+    stats = handle === null ? lstatQuietly(file.path) : fstatSync(handle.fd, { bigint: true });
+  } catch (error) {
+    // It is there, and what it is like is not known: the caller's next step waits until it is tried again.
+    trouble(desk, file, error);
+    return true;
+  }
   if (stats === null || !stats.isFile()) return false;
   const stamp = stampOf(stats, desk.birthsKept);
   if (!sameKey(file.stamp, stamp)) return false;
@@ -176,13 +183,13 @@ export function applyLook(desk: Desk, file: SourceFile, stamp: FileStamp, lookNu
   if (kind === 'waiting' || kind === 'resting' || kind === 'gone') return;
   const change = changeBetween(file.stamp, stamp);
   noteStillness(desk, file, stamp, change);
-  if (change === 'none' || kind === 'asking' || kind === 'parked') return;
+  if (change === 'none' || kind === 'asking') return;
   if (kind === 'done' && file.phase.after === 'moving') return;
-  if (kind === 'refused') {
+  if (kind === 'refused' || kind === 'parked') {
     if (change === 'handled') return;
-    renew(desk, file, null);
-    // Not with every line that somebody appends to a file with a bad header.
-    rest(desk, file, desk.settings.settleMs, true);
+    if (kind === 'parked' && change === 'grown' && file.reading.pieces.length > 0 && !file.isPacked)
+      void judgeGrown(desk, file);
+    else revive(desk, file, kind === 'parked' ? 'mended' : null);
     return;
   }
   if (file.isPacked && change !== 'replaced') {
@@ -195,6 +202,35 @@ export function applyLook(desk: Desk, file: SourceFile, stamp: FileStamp, lookNu
   }
   if (change === 'rewritten' || change === 'shrunk') voidFlights(desk, file);
   compareFirst(desk, file, change === 'grown' ? 'ends' : 'all');
+}
+
+/** Read again from its beginning; at ever longer intervals when somebody appends line by line to a file that is bad from its first one. */
+function revive(desk: Desk, file: SourceFile, warning: 'mended' | null): void {
+  const { settleMs, settleGrowingMs } = desk.settings;
+  renew(desk, file, warning);
+  rest(desk, file, Math.min(settleMs * 2 ** file.revivals, Math.max(settleMs, settleGrowingMs)), true);
+  file.revivals += 1;
+}
+
+/** A parked file became longer: mended, when what is committed has changed; otherwise its producer goes on, and a person decides. */
+async function judgeGrown(desk: Desk, file: SourceFile): Promise<void> {
+  const { phase } = file;
+  try {
+    const found = await compareFile(desk, file, 'ends');
+    if (file.phase !== phase) return;
+    if (found === 'other') revive(desk, file, 'mended');
+    else if (found === 'same') tellGrown(desk, file);
+  } catch (error) {
+    noticeOnce(desk, `unread:${file.info.id}`, `${file.info.name} cannot be compared (${codeOf(error)})`);
+  }
+}
+
+export function tellGrown(desk: Desk, { info }: SourceFile): void {
+  noticeOnce(
+    desk,
+    `grown:${info.id}`,
+    `${info.name} is parked and has grown: nothing more of it is read until millrace resume or millrace undo`,
+  );
 }
 
 /** Keeps the stamp, and when it was first and last seen. */
@@ -280,9 +316,7 @@ function warnOfTornTail(desk: Desk, file: SourceFile, end: number, line: number)
   if (bytes === null || bytes.includes(lineEnd, -1)) return;
   // In UTF-16 LE a line end is two bytes, the second of which is zero.
   if (bytes[1] === 0 && bytes[0] === lineEnd) return;
-  // Both halves were counted as a line.
-  const open = file.reading.chains.at(-1);
-  if (open !== undefined) open.line -= 1;
+  joinTornLine(file.reading);
   desk.settings.events.notice(
     `torn_tail: ${file.info.name} grew behind its last line ${line}, which had no line end and was taken as it stood`,
   );

@@ -1,6 +1,7 @@
 // Makes tasks, lazily and in order: the oldest file first; many small files in one task, a large one slice by slice.
 
 import { closeSync, fstatSync, openSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 
 import type { SliceTask } from '../core/slice.ts';
 import { OPEN_FLAGS } from './content.ts';
@@ -134,14 +135,16 @@ function sliceTaskOf(flight: Flight): SliceTask {
 
 /** Opens a large file once, for all its slices, and makes sure that it is the one that was looked at. */
 function openHandle(desk: Desk, file: SourceFile): void {
-  let fd: number;
+  let fd = -1;
+  let stats: BigIntStats;
   try {
     fd = openSync(file.path, OPEN_FLAGS);
+    stats = fstatSync(fd, { bigint: true });
   } catch (error) {
+    if (fd >= 0) closeSync(fd);
     trouble(desk, file, error);
     return;
   }
-  const stats = fstatSync(fd, { bigint: true });
   const stamp = stampOf(stats, desk.birthsKept);
   if (!stats.isFile() || !sameKey(file.stamp, stamp)) {
     closeSync(fd);

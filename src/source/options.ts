@@ -2,13 +2,14 @@
 // inside the folder it is filled from.
 
 import { constants } from 'node:fs';
-import { access, mkdir, realpath, stat } from 'node:fs/promises';
+import { access, realpath, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isAbsolute, relative, sep } from 'node:path';
 
 import type { Dialect } from '../core/slice.ts';
 import { SLICE_BYTES } from '../core/slice.ts';
 import { MillraceError } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
 import { codeOf } from './content.ts';
 import type { SettleRule } from './finality.ts';
 import type { UnpackRule } from './unpack.ts';
@@ -23,7 +24,7 @@ export interface DirectoryEvents {
   notice(text: string): void;
   /** A file is read for the first time by this process, or again under a new generation. */
   found(name: string, bytes: number): void;
-  refused(name: string, reason: string): void;
+  refused(name: string, reason: string, state: 'refused' | 'parked'): void;
   /** Everything in it is committed and confirmed. */
   ended(name: string, bytes: number): void;
 }
@@ -126,7 +127,7 @@ async function judgeArchive(input: string, archiveDirectory: string | null): Pro
       wayOut: 'Name one outside the input folder.',
     });
   }
-  await makeFolder(archiveDirectory);
+  makeFolder(archiveDirectory);
   const archive = await judgeFolder(archiveDirectory, 'archive folder', constants.W_OK | constants.X_OK);
   const way = relative(input, archive);
   const outside = way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way);
@@ -137,9 +138,9 @@ async function judgeArchive(input: string, archiveDirectory: string | null): Pro
 }
 
 /** As `mkdir -p`; for us alone, since it holds what others may not have been meant to read. */
-async function makeFolder(path: string): Promise<void> {
+function makeFolder(path: string): void {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    makeFolders(path, 0o700);
   } catch (error) {
     throw new MillraceError('input', `the archive folder ${path} cannot be made (${codeOf(error)})`, {
       wayOut: 'Make it, or name another one.',

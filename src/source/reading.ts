@@ -16,7 +16,7 @@ export interface Piece {
   readonly start: number;
   readonly end: number;
   readonly firstLine: number;
-  readonly lines: number;
+  lines: number;
   readonly crc: number;
   readonly head: Head | null;
   committed: boolean;
@@ -219,6 +219,15 @@ export function giveBack(reading: Reading, start: number): void {
   const gap = chain(piece.start, piece.firstLine, piece.end);
   const before = reading.chains.findIndex((other) => other.position >= piece.end);
   reading.chains.splice(before < 0 ? reading.chains.length - 1 : before, 0, gap);
+}
+
+/** The last piece ended in the middle of a line, whose second half follows: both were counted. */
+export function joinTornLine({ pieces, chains }: Reading): void {
+  const [last, open] = [pieces.at(-1), chains.at(-1)];
+  if (last === undefined || open === undefined) return;
+  // In the piece as well, from which the chains are made anew when flights are void.
+  last.lines -= 1;
+  open.line -= 1;
 }
 
 /** Marks a range committed; false when it is not known here. */

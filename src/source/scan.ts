@@ -7,7 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 
 import { codeOf } from './content.ts';
-import { deletingGeneration, isIgnored, joinBytes, looseText } from './names.ts';
+import { deletingGeneration, folderOf, isIgnored, joinBytes, looseText } from './names.ts';
 
 /** lstat without a thread costs 5 to 10 us; between so many the event loop gets its turn. */
 const LSTATS_AT_A_TIME = 128;
@@ -27,8 +27,15 @@ export interface ScanResult {
   readonly skipped: readonly { readonly nameBytes: Buffer; readonly why: Skipped }[];
   /** Files that wait to be deleted under a hidden name of ours. */
   readonly deleting: readonly Entry[];
-  /** Folders that could not be read (errno name); what is in them is unknown, not gone. */
-  readonly unreadable: readonly { readonly folder: Buffer; readonly code: string }[];
+  /** Folders that could not be read, and files that could not be looked at (errno name): what is there is unknown, not gone. */
+  readonly unreadable: readonly Unreadable[];
+}
+
+export interface Unreadable {
+  /** Path below the input folder; empty for that folder itself. */
+  readonly place: Buffer;
+  readonly isFolder: boolean;
+  readonly code: string;
 }
 
 export interface ScanRule {
@@ -53,7 +60,7 @@ interface Growing {
   readonly entries: Entry[];
   readonly skipped: { nameBytes: Buffer; why: Skipped }[];
   readonly deleting: Entry[];
-  readonly unreadable: { folder: Buffer; code: string }[];
+  readonly unreadable: Unreadable[];
 }
 
 async function scanFolder(rule: ScanRule, folder: Buffer, folders: Buffer[], result: Growing): Promise<void> {
@@ -61,7 +68,7 @@ async function scanFolder(rule: ScanRule, folder: Buffer, folders: Buffer[], res
   try {
     children = await readdir(joinBytes(rule.folder, folder), { encoding: 'buffer', withFileTypes: true });
   } catch (error) {
-    result.unreadable.push({ folder, code: codeOf(error) });
+    result.unreadable.push({ place: folder, isFolder: true, code: codeOf(error) });
     return;
   }
   for (const [index, child] of children.entries()) {
@@ -95,11 +102,26 @@ function examine(
 }
 
 function takeFile(rule: ScanRule, nameBytes: Buffer, result: Growing): void {
-  const entry = look(rule, nameBytes);
-  if (entry === null) return;
-  if (entry.stats.isFile()) result.entries.push(entry);
-  else
-    result.skipped.push({ nameBytes, why: entry.stats.isSymbolicLink() ? 'symlink' : 'not a regular file' });
+  const path = joinBytes(rule.folder, nameBytes);
+  let stats: BigIntStats | undefined;
+  try {
+    stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    noteUnreadable(nameBytes, codeOf(error), result);
+    return;
+  }
+  if (stats === undefined) return;
+  if (stats.isFile()) result.entries.push({ nameBytes, path, stats });
+  else result.skipped.push({ nameBytes, why: stats.isSymbolicLink() ? 'symlink' : 'not a regular file' });
+}
+
+/** In a folder without the right to search it all names can be read and no file can be looked at: that is said of the folder, once. */
+function noteUnreadable(nameBytes: Buffer, code: string, { unreadable }: Growing): void {
+  const ofFolder = code === 'EACCES';
+  const place = ofFolder ? Buffer.from(folderOf(nameBytes)) : nameBytes;
+  const last = unreadable.at(-1);
+  if (last?.isFolder === true && ofFolder && last.place.equals(place)) return;
+  unreadable.push({ place, isFolder: ofFolder, code });
 }
 
 /** lstat of one name; null when it is not there (any more) or cannot be looked at. */

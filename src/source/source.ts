@@ -28,6 +28,8 @@ export interface SourceState {
   readonly filesRefused: number;
   /** Files that could not be read so far, e.g. for lack of rights; they are tried again. */
   readonly filesUnread: number;
+  /** Folders (or single names) that could not be looked at by the last scan. */
+  readonly placesUnread: number;
   readonly bytesWaiting: number;
 }
 

@@ -55,6 +55,8 @@ export function trouble(desk: Desk, file: SourceFile, error: unknown): void {
         `rest:${file.info.id}:${code}`,
         `${name} cannot be read just now (${code}): it is tried again later`,
       );
+      // A descriptor may be stale for ever (NFS); what is nowhere else, or unpacked, stays open.
+      if (file.place === 'folder' && !file.isPacked) letGo(desk, file);
       rest(desk, file, backoff(file), blocks);
       break;
   }

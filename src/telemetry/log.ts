@@ -41,15 +41,19 @@ function errorFields(error: unknown): unknown {
 
 const KNOWN = new Set(['time', 'level', 'msg', 'err']);
 
-/** `{"level":"warn","time":...,"msg":"retrying","sqlstate":"57P01"}` -> `12:03:04 warn: retrying (sqlstate 57P01)`. */
+/**
+ * `{"level":"warn","time":...,"msg":"retrying","sqlstate":"57P01"}` -> `12:03:04 warn: retrying (sqlstate 57P01)`. A line with a `sentence`
+ * says in it all that its other fields say to machines.
+ */
 export function prettyLine(json: string): string {
   const line = JSON.parse(json) as Record<string, unknown>;
   const [time, level, message] = ['time', 'level', 'msg'].map((name) => wordOf(line[name]));
+  const { sentence } = line;
   const fields = Object.entries(line)
-    .filter(([name]) => !KNOWN.has(name))
+    .filter(([name]) => !KNOWN.has(name) && sentence === undefined)
     .map(([name, value]) => `${name} ${wordOf(value)}`);
   const mark = level === 'info' ? '' : ` ${level}:`;
-  const text = `${time?.slice(11, 19)}${mark} ${message}${fields.length === 0 ? '' : ` (${fields.join(', ')})`}`;
+  const text = `${time?.slice(11, 19)}${mark} ${sentence === undefined ? message : wordOf(sentence)}${fields.length === 0 ? '' : ` (${fields.join(', ')})`}`;
   return printable(text) + stackOf(line['err']);
 }
 

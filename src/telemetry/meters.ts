@@ -83,6 +83,8 @@ export interface TroubleList {
 
 const FILES_MAX = 1_000;
 const TROUBLES_MAX = 100;
+/** About 1 MB; those beyond are counted again after a restart in process. */
+const TROUBLE_NAMES_MAX = 10_000;
 const RESTARTS_MAX = 20;
 const RECENT_MS = 15_000;
 
@@ -129,8 +131,8 @@ class RunMeters implements Meters {
   readonly #recent: Times;
   readonly #retries = new Map<string, number>();
   readonly #restarts: string[] = [];
-  readonly #refused = { count: 0, first: [] as FileTrouble[] };
-  readonly #parked = { count: 0, first: [] as FileTrouble[] };
+  readonly #refused = newTroubles();
+  readonly #parked = newTroubles();
   readonly #rejects: RejectSample[] = [];
   readonly #rejectsByCode = new Map<string, number>();
   readonly #files = new Map<GenerationId, Changing<FileAccount>>();
@@ -289,7 +291,21 @@ function add(map: Map<string, number>, key: string, count: number): void {
   map.set(key, (map.get(key) ?? 0) + count);
 }
 
-function note(list: { count: number; first: FileTrouble[] }, trouble: FileTrouble): void {
+interface Troubles {
+  count: number;
+  readonly first: FileTrouble[];
+  /** After a restart in process the source tells again what it finds refused: a file counts once. */
+  readonly names: Set<string>;
+}
+
+function newTroubles(): Troubles {
+  return { count: 0, first: [], names: new Set() };
+}
+
+function note(list: Troubles, trouble: FileTrouble): void {
+  const { name } = trouble;
+  if (name !== null && list.names.has(name)) return;
+  if (name !== null && list.names.size < TROUBLE_NAMES_MAX) list.names.add(name);
   list.count += 1;
   if (list.first.length < TROUBLES_MAX) list.first.push(trouble);
 }

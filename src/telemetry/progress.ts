@@ -56,7 +56,13 @@ export function startProgress(options: ProgressOptions): Progress {
     const rate = rateNow(marks, snapshot);
     const state = JSON.stringify([snapshot.counts, snapshot.waiting, gauges]);
     if (state !== before || snapshot.waiting !== null)
-      log.info(progressFields(snapshot, gauges, rate), 'progress');
+      log.info(
+        {
+          ...progressFields(snapshot, gauges, rate),
+          sentence: progressLine(snapshot, gauges, rate, Infinity),
+        },
+        'progress',
+      );
     before = state;
   };
   before = JSON.stringify([meters.snapshot().counts, null, files()]);

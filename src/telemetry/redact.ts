@@ -18,7 +18,7 @@ export function redact(text: string, known: readonly string[] = []): string {
 }
 
 /**
- * The secrets that the environment holds: PGPASSWORD and the password in DATABASE_URL, each as written, decoded, as a URL and as JSON
+ * The secrets that the environment holds, to be taken out wherever they stand: PGPASSWORD and the password in DATABASE_URL, each as written, decoded, as a URL and as JSON
  * write it. The longest first, so that none is left over in pieces.
  */
 export function secretsOf(env: Readonly<Record<string, string | undefined>>): readonly string[] {
@@ -31,7 +31,20 @@ export function secretsOf(env: Readonly<Record<string, string | undefined>>): re
     written,
     ...plain.flatMap((secret) => [encodeURIComponent(secret.toWellFormed()), asJson(secret)]),
   ];
-  return [...new Set(all)].filter((secret) => secret !== '').toSorted((a, b) => b.length - a.length);
+  const names = namesOf(env, url);
+  return [...new Set(all)]
+    .filter((secret) => secret !== '' && !names.has(secret))
+    .toSorted((a, b) => b.length - a.length);
+}
+
+/**
+ * What a password may equal and is printed all the same: masked wherever the user's name stands, it would be told, and every sentence
+ * with that name be spoilt. Where a password stands as one, the patterns above take it out.
+ */
+function namesOf(env: Readonly<Record<string, string | undefined>>, url: URL | null): ReadonlySet<string> {
+  const database = decoded(url?.pathname.slice(1) ?? '');
+  const said = ['PGUSER', 'PGDATABASE', 'PGHOST', 'USER', 'LOGNAME'].map((name) => env[name] ?? '');
+  return new Set([...said, decoded(url?.username ?? ''), database, url?.hostname ?? '']);
 }
 
 function asJson(secret: string): string {

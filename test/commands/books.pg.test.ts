@@ -338,6 +338,39 @@ describe('reset', () => {
     assert.deepEqual(await library.counts(), before);
   });
 
+  test('without the right to empty the table it names the right and the GRANT, and removes nothing', async () => {
+    await using library = await furnished();
+    const before = await library.counts();
+    const name = library.database.name.replace('test', 'loader');
+    await library.client.query(
+      `CREATE ROLE ${name} LOGIN PASSWORD 'p'; GRANT USAGE ON SCHEMA millrace TO ${name};
+       GRANT ALL ON ALL TABLES IN SCHEMA millrace TO ${name}; GRANT SELECT, INSERT ON events TO ${name}`,
+    );
+    const url = new URL(library.database.url);
+    [url.username, url.password] = [name, 'p'];
+    const ended = await millrace(['reset', '--yes', '--input', '/in'], {
+      env: bareEnv({ DATABASE_URL: url.href }),
+    });
+    assert.equal(ended.code, 5, ended.stderr);
+    assert.match(ended.stderr, /may not empty public\.events: it lacks the right TRUNCATE/);
+    assert.match(
+      ended.stderr,
+      new RegExp(`GRANT TRUNCATE ON "public"."events" TO "${name}";.*nothing was removed`),
+    );
+    assert.deepEqual(await library.counts(), before);
+    await library.client.query(`REVOKE ALL ON ALL TABLES IN SCHEMA millrace FROM ${name};
+      GRANT TRUNCATE ON events TO ${name}; GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA millrace TO ${name}`);
+    const books = await millrace(['reset', '--yes', '--input', '/in'], {
+      env: bareEnv({ DATABASE_URL: url.href }),
+    });
+    assert.equal(books.code, 5, books.stderr);
+    assert.match(
+      books.stderr,
+      /may not do this: permission denied for .*GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA millrace/s,
+    );
+    assert.deepEqual(await library.counts(), before);
+  });
+
   test('--checkpoint leaves the events, --events the books', async () => {
     await using library = await furnished();
     await resetWith(library, { yes: true, checkpoint: true });
@@ -444,7 +477,7 @@ describe('prune', () => {
     const said = await pruneWith(library, { input: folder });
     assert.match(
       said,
-      /removed the books of 2 files, 2 slices, 1 rejected record, 1 transaction; 1 file that old still in the folder, so kept/,
+      /removed the books of 2 files \(2 slices, 1 rejected record, 1 transaction\); those of 1 file stay: still in the folder/,
     );
     const { rows } = await library.client.query<{ name: string }>(
       'SELECT name FROM millrace.files ORDER BY name',
@@ -461,10 +494,13 @@ describe('prune', () => {
       batches: 4,
       forget: 1,
     });
-    assert.match(await pruneWith(library, { input: folder }), /there are no such books/);
+    assert.match(
+      await pruneWith(library, { input: folder }),
+      /nothing to remove: no file of .* ended 30 days ago or earlier and has left the folder since; those of 1 file stay/,
+    );
     assert.match(
       await pruneWith(library, { input: folder, 'older-than': '10d' }),
-      /removed the books of 1 file, 1 slice/,
+      /removed the books of 1 file \(1 slice,/,
     );
   });
 

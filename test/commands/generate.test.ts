@@ -1,7 +1,16 @@
 // `millrace generate`: the files it leaves, what it says of them, and how it ends.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -12,7 +21,9 @@ import type { GenerateSummary } from '../../src/commands/generate.ts';
 import { openPace } from '../../src/commands/generate/pace.ts';
 import { folderTarget } from '../../src/commands/generate/target.ts';
 import { generateRows, HEADER } from '../../src/core/generate/record.ts';
+import { makeFolders } from '../../src/folders.ts';
 import type { GenerateOptions } from '../../src/options.ts';
+import { start } from '../support/cli.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'millrace-generate-'));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -263,3 +274,30 @@ function readable(folder: string): string[] {
     return [];
   }
 }
+
+test('a folder where nothing can be made is refused with a sentence, not tried without end', async (t) => {
+  if (!existsSync('/proc/self')) {
+    t.skip('there is no /proc here');
+    return;
+  }
+  // In a process of its own: Node's own recursive mkdir would never give this one back.
+  for (const more of [[], ['--append']]) {
+    const started = start(['generate', '--rows', '5', '--output', '/proc/none/here', ...more]);
+    const guard = setTimeout(() => started.child.kill('SIGKILL'), 60_000);
+    const { code, stderr } = await started.ended;
+    clearTimeout(guard);
+    assert.equal(code, 5, stderr);
+    assert.match(stderr, /cannot write \/proc\/none.*ENOENT[^]*choose another folder with --output/);
+  }
+});
+
+test('folders are made from the first that is missing; somebody who makes them too is no failure', () => {
+  const base = freshFolder();
+  assert.equal(makeFolders(join(base, 'a', 'b'), 0o700), base);
+  assert.equal(statSync(join(base, 'a')).mode & 0o777, 0o700);
+  assert.equal(makeFolders(join(base, 'a', 'b', 'c')), join(base, 'a', 'b', 'c'));
+  assert.equal(makeFolders(base), undefined);
+  writeFileSync(join(base, 'file'), '');
+  assert.throws(() => makeFolders(join(base, 'file')), { code: 'EEXIST' });
+  assert.throws(() => makeFolders(join(base, 'file', 'x')), { code: 'ENOTDIR' });
+});

@@ -47,6 +47,7 @@ function decide(one: Case): Identity {
       slices: [{ start: 0, end: known.end ?? 50, firstLine: 1, lines: 1, crc: 0, head: null }],
       records: 0,
       rejected: 0,
+      blankLines: 0,
       resumed: false,
       order: known.order ?? 0,
     };
@@ -203,7 +204,34 @@ const CASES: readonly Case[] = [
     expected: 'new, replaces g',
   },
   { what: 'refused, mended', file: TOUCHED, known: [{ state: 'refused' }], expected: 'new, replaces g' },
-  { what: 'parked, whatever it is now', file: GROWN, known: [{ state: 'parked' }], expected: 'settled g' },
+  { what: 'parked, unchanged', file: RENAMED, known: [{ state: 'parked' }], expected: 'settled g' },
+  { what: 'parked and grown', file: GROWN, known: [{ state: 'parked' }], expected: 'compare ends of g' },
+  {
+    what: 'parked, its producer goes on',
+    file: GROWN,
+    known: [{ state: 'parked' }],
+    content: 'same',
+    expected: 'settled g',
+  },
+  {
+    what: 'parked, mended and longer',
+    file: GROWN,
+    known: [{ state: 'parked' }],
+    content: 'other',
+    expected: 'new, replaces g, warning',
+  },
+  {
+    what: 'parked, mended in place',
+    file: TOUCHED,
+    known: [{ state: 'parked' }],
+    expected: 'new, replaces g, warning',
+  },
+  {
+    what: 'parked, on another device',
+    file: { dev: 2n },
+    known: [{ state: 'parked' }],
+    expected: 'settled g',
+  },
   {
     what: 'several of one inode',
     known: [

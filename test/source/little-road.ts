@@ -33,6 +33,7 @@ interface Row {
   slices: KnownSlice[];
   records: number;
   rejected: number;
+  blankLines: number;
   order: number;
   resumed: boolean;
 }
@@ -87,7 +88,7 @@ export class MemoryBooks implements Books {
       }
       let position = 0;
       for (const slice of row.slices) if (slice.start === position) position = slice.end;
-      if (position !== file.stamp.size) continue;
+      if (position !== (file.reach ?? file.stamp.size)) continue;
       this.#end(row, file, 'done', null);
       done.add(file.info.id);
     }
@@ -131,6 +132,7 @@ export class MemoryBooks implements Books {
       slices: [],
       records: 0,
       rejected: 0,
+      blankLines: 0,
       order,
       resumed: false,
     };
@@ -140,7 +142,13 @@ export class MemoryBooks implements Books {
 
   #end(row: Row, file: EndedFile, state: FileState, reason: string | null): void {
     const { size, mtimeNs, ctimeNs } = file.stamp;
-    Object.assign(row, { info: file.info, state, reason, ended: { size, mtimeNs, ctimeNs } });
+    Object.assign(row, {
+      info: file.info,
+      state,
+      reason,
+      blankLines: file.blankLines,
+      ended: { size, mtimeNs, ctimeNs },
+    });
   }
 }
 

@@ -213,6 +213,7 @@ function sliceOf(
     rejected: rejects.length,
     rejects,
     seenMs: 0,
+    blankLines: 0,
     reread: (offset, length) => Buffer.from(`${offset}+${length}`),
   };
 }

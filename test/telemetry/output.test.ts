@@ -94,6 +94,17 @@ describe('passwords', () => {
     assert.deepEqual(secretsOf({ DATABASE_URL: 'postgres:///d?host=/run&password=third-one' }), [
       'third-one',
     ]);
+    // Masked where it stands as a password, and nowhere else: `***` for a user's name would tell what the password is.
+    for (const names of [
+      { DATABASE_URL: 'postgres://millrace:millrace@db/events' },
+      { DATABASE_URL: 'postgres://joe:events@db/events' },
+      { PGUSER: 'millrace', PGPASSWORD: 'millrace' },
+    ])
+      assert.deepEqual(secretsOf(names), [], JSON.stringify(names));
+    assert.equal(
+      redact('millrace reads as millrace: postgres://millrace:millrace@db/events PGPASSWORD=millrace', []),
+      'millrace reads as millrace: postgres://millrace:***@db/events PGPASSWORD=***',
+    );
     assert.deepEqual(secretsOf({ DATABASE_URL: 'not a url' }), []);
     assert.deepEqual(secretsOf({ DATABASE_URL: 'postgres://u:%zz@h/d' }), ['%zz']);
   });
@@ -236,7 +247,8 @@ describe('progress', () => {
     assert.equal(written.length, 0);
     meters.settled(...settledChunk({ name: 'a', inserted: 1 }));
     context.mock.timers.tick(10_000);
-    assert.equal((JSON.parse(written[0] ?? '') as { inserted: number }).inserted, 1);
+    const { msg, inserted } = JSON.parse(written[0] ?? '') as { msg: string; inserted: number };
+    assert.deepEqual([msg, inserted], ['progress', 1]);
     context.mock.timers.tick(20_000);
     assert.equal(written.length, 1);
     meters.waiting('the database is away');
@@ -244,6 +256,25 @@ describe('progress', () => {
     assert.equal(written.length, 3);
     progress.end();
   });
+});
+
+test('a log for people says in a sentence how far it is', (context) => {
+  context.mock.timers.enable({ apis: ['setInterval'] });
+  const { screen, written } = paper();
+  const meters = createMeters({ rejectsShown: 1 });
+  const log = createLog(screen, { level: 'info', format: 'pretty' });
+  const progress = startProgress({ meters, files: () => IDLE, screen, log });
+  meters.settled(...settledChunk({ name: 'a', inserted: 1_234 }));
+  context.mock.timers.tick(10_000);
+  meters.waiting('the database is away');
+  context.mock.timers.tick(10_000);
+  progress.end();
+  assert.match(
+    written[0] ?? '',
+    /^[\d:]{8} [\d,]+ rows\/s \(.* in all\) \| 1,234 read \| files 0 done, 0 waiting/,
+  );
+  assert.match(written[1] ?? '', /^[\d:]{8} waiting: the database is away \| 1,234 read/);
+  assert.doesNotMatch(written.join(''), /rowsPerSecond|filesDone|p50Ms/);
 });
 
 describe('the closing table', () => {

@@ -10,6 +10,7 @@ const ROOMS = [
   ['options', 'src/options/'],
   ['errors', 'src/errors.ts'],
   ['failpoints', 'src/failpoints.ts'],
+  ['folders', 'src/folders.ts'],
   ['pipeline', 'src/pipeline.ts'],
   ['pool', 'src/pool.ts'],
   ['commands', 'src/commands/'],
@@ -27,7 +28,17 @@ const ROOMS = [
 type Room = (typeof ROOMS)[number][0];
 
 const FLOOR = ['errors', 'schema', 'core'] as const;
-const PARTS = [...FLOOR, 'options', 'pipeline', 'pool', 'source', 'sink', 'telemetry', 'dashboard'] as const;
+const PARTS = [
+  ...FLOOR,
+  'folders',
+  'options',
+  'pipeline',
+  'pool',
+  'source',
+  'sink',
+  'telemetry',
+  'dashboard',
+] as const;
 
 /** What a room may import besides itself. Imports go down only; nothing imports main, and only tests import bench. */
 const MAY_IMPORT: Record<Room, readonly Room[]> = {
@@ -36,8 +47,8 @@ const MAY_IMPORT: Record<Room, readonly Room[]> = {
   dashboard: ['telemetry', ...FLOOR],
   pipeline: ['core', 'errors'],
   pool: FLOOR,
-  source: [...FLOOR, 'failpoints'],
-  sink: [...FLOOR, 'failpoints'],
+  source: [...FLOOR, 'failpoints', 'folders'],
+  sink: [...FLOOR, 'failpoints', 'folders'],
   workers: [...FLOOR, 'failpoints'],
   telemetry: FLOOR,
   core: ['schema', 'errors'],
@@ -45,6 +56,7 @@ const MAY_IMPORT: Record<Room, readonly Room[]> = {
   options: ['errors'],
   errors: [],
   failpoints: ['errors'],
+  folders: [],
   bench: ['commands', 'workers', ...PARTS],
   test: ['commands', 'workers', 'bench', 'failpoints', ...PARTS],
 };

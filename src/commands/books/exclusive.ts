@@ -9,6 +9,7 @@ import type { SourceRow } from './open.ts';
 /** A batch takes well under a second; who holds the fence for so long hangs, and `run` started again would end it. */
 const LOCK_TIMEOUT_MS = 10_000;
 const LOCK_NOT_AVAILABLE = '55P03';
+const NO_RIGHT = '42501';
 
 /**
  * Runs `work` under the exclusive fence of all `sources`, with `leases.forget` raised, and commits.
@@ -44,8 +45,20 @@ export async function underFence<T>(
   } catch (error) {
     // The connection may be gone; then the server rolls back by itself, and `error` says what happened.
     await client.query('ROLLBACK').catch(() => undefined);
-    throw error instanceof pg.DatabaseError && error.code === LOCK_NOT_AVAILABLE ? busy(error) : error;
+    if (!(error instanceof pg.DatabaseError)) throw error;
+    if (error.code === LOCK_NOT_AVAILABLE) throw busy(error);
+    throw error.code === NO_RIGHT ? forbidden(client, error) : error;
   }
+}
+
+/** What takes books away is for their owner; the role that loads has no such right. */
+function forbidden({ user = 'the user' }: pg.Client, cause: pg.DatabaseError): MillraceError {
+  return new MillraceError('database', `${user} may not do this: ${cause.message}`, {
+    wayOut:
+      `as the owner of schema millrace: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA millrace TO ${pg.escapeIdentifier(user)}; ` +
+      'or run the command as that owner; nothing was changed',
+    cause,
+  });
 }
 
 function busy(cause: unknown): MillraceError {

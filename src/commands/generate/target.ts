@@ -6,7 +6,6 @@ import {
   existsSync,
   fstatSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readSync,
@@ -17,6 +16,7 @@ import {
 import { join } from 'node:path';
 import { HEADER } from '../../core/generate/record.ts';
 import { MillraceError } from '../../errors.ts';
+import { makeFolders } from '../../folders.ts';
 
 /** Calls go begin, write, ..., write, finish, and again; `close` at the end. All throw MillraceError('input'). */
 export interface Target {
@@ -41,6 +41,7 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
   EACCES: 'Allow this user to write there, or choose another folder with --output.',
   EPERM: 'Allow this user to write there, or choose another folder with --output.',
   EROFS: 'That disk is mounted read-only: choose another folder with --output.',
+  ENOENT: 'Nothing can be made there: choose another folder with --output.',
   ENOTDIR: 'A part of that path is a file: choose another folder with --output.',
   EEXIST: 'There is a file of that name: choose another folder with --output.',
 };
@@ -64,7 +65,7 @@ function reporting<T>(path: string, calls: () => T): T {
  */
 export function folderTarget(folder: string, seed: number): Target {
   const prefix = reporting(folder, () => {
-    mkdirSync(folder, { recursive: true });
+    makeFolders(folder);
     return freePrefix(readdirSync(folder), seed);
   });
   let current: { readonly fd: number; readonly hidden: string; readonly path: string } | null = null;
@@ -127,7 +128,7 @@ function writeWhole(fd: number, bytes: Uint8Array): void {
 export function growingTarget(folder: string): Target {
   const path = join(folder, GROWING_NAME);
   const fd = reporting(path, () => {
-    mkdirSync(folder, { recursive: true });
+    makeFolders(folder);
     return openGrowing(path);
   });
   return {

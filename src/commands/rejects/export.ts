@@ -1,12 +1,13 @@
 // `millrace rejects export`: the refused records as they stood in their file, under its header: a CSV file that can be mended and
 // delivered again. The bytes are the file's own, unless formulas are to be neutralised.
 
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type pg from 'pg';
 import { neutralize } from '../../core/formulas.ts';
 import { EXIT, MillraceError } from '../../errors.ts';
 import type { ExitCode } from '../../errors.ts';
+import { makeFolders } from '../../folders.ts';
 import type { RejectsOptions } from '../../options.ts';
 import { migrate } from '../../sink/postgres/migrate.ts';
 import { counted, printable } from '../../telemetry/text.ts';
@@ -25,6 +26,17 @@ const LF = 0x0a;
 interface Source {
   readonly file: BookedFile;
   readonly header: KnownHeader;
+}
+
+function makeExportFolder(folder: string): void {
+  try {
+    makeFolders(folder, 0o700);
+  } catch (cause) {
+    throw new MillraceError('input', `the folder ${folder} cannot be made: ${(cause as Error).message}`, {
+      wayOut: 'Name another one with --to.',
+      cause,
+    });
+  }
 }
 
 /** Exit 1 when some records are not kept to their last byte: those are named by `rejects list` only. */
@@ -46,7 +58,7 @@ export async function exportRejects(
     }
   }
   if (options.exportDir === null) refuseMixedHeaders(sources);
-  else await mkdir(options.exportDir, { recursive: true, mode: 0o700 });
+  else makeExportFolder(options.exportDir);
   let [written, cut] = [0, 0];
   const names = new Set<string>();
   for (const [index, source] of sources.entries()) {

@@ -95,7 +95,7 @@ async function tryRange(session: Session, setup: Setup, from: bigint, to: bigint
     await during('unsure', client, () => client.query(`SAVEPOINT trial; ${insert}; RELEASE trial`));
     return null;
   } catch (error) {
-    if (!(error instanceof StepFault) || policyFor(error, setup.primaryKey) !== 'bisect') throw error;
+    if (!(error instanceof StepFault) || policyFor(error) !== 'bisect') throw error;
     await during('unsure', client, () => client.query('ROLLBACK TO trial; RELEASE trial'));
     return { sentence: sentenceOf(error), column: error.column };
   }

@@ -100,7 +100,7 @@ export async function untilDone<T>(
     } catch (error) {
       if (abort.aborted) return null;
       if (!(error instanceof StepFault)) throw error;
-      if (policyFor(error, '') !== 'wait') throw stopped(error, describe);
+      if (policyFor(error) !== 'wait') throw stopped(error, describe);
       waits.tell(reasonOf(error, describe));
       await backoff.wait(abort);
     }

@@ -74,8 +74,8 @@ export function standbyFault(describe: string): StepFault {
   return new StepFault('connect', { sqlstate: READ_ONLY }, new Error(`${describe} is a read-only standby`));
 }
 
-export function policyFor(fault: StepFault, primaryKey: string): Policy {
-  return policyOf(fault.fault, fault.step, primaryKey);
+export function policyFor(fault: StepFault): Policy {
+  return policyOf(fault.fault, fault.step);
 }
 
 /** The sentence for a failure that stops the engine. */
@@ -119,6 +119,6 @@ async function faultOf(step: Step, client: pg.Client, error: unknown): Promise<u
 
 function databaseFault(error: Error): DatabaseFault {
   if (!(error instanceof pg.DatabaseError)) return { sqlstate: LOST };
-  const { code, schema, table, constraint } = error;
-  return { sqlstate: code ?? LOST, schema, table, constraint };
+  const { code, schema, table } = error;
+  return { sqlstate: code ?? LOST, schema, table };
 }

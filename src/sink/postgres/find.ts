@@ -17,6 +17,7 @@ interface FileRow {
   readonly size: string | null;
   readonly mtime_ns: string | null;
   readonly ctime_ns: string | null;
+  readonly blank_lines: string;
   readonly ordinal: string;
   readonly resumed: boolean;
 }
@@ -36,7 +37,7 @@ interface SliceRow {
 
 /** Two index scans, where an OR would read all files of the source. */
 const FILES = `
-  SELECT generation, name, name_bytes, dev, ino, birth_ns, replaces, state, reason, size, mtime_ns, ctime_ns, ordinal,
+  SELECT generation, name, name_bytes, dev, ino, birth_ns, replaces, state, reason, size, mtime_ns, ctime_ns, blank_lines, ordinal,
          resumed_at IS NOT NULL AS resumed
   FROM millrace.files WHERE generation IN (
     SELECT generation FROM millrace.files WHERE source_id = $1 AND ino = ANY($2::numeric[])
@@ -79,6 +80,7 @@ function generationOf(row: FileRow, slices: readonly SliceRow[]): KnownGeneratio
     slices: slices.map(sliceOf),
     records: slices.reduce((total, slice) => total + Number(slice.records), 0),
     rejected: slices.reduce((total, slice) => total + Number(slice.rejected), 0),
+    blankLines: Number(row.blank_lines),
     resumed: row.resumed,
     order: Number(row.ordinal),
   };

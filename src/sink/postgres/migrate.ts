@@ -172,7 +172,7 @@ async function applyFiles(
 /** A sentence where a person must act; the error itself where waiting may help. */
 function refused(error: unknown, message: string): unknown {
   if (!(error instanceof pg.DatabaseError) || error.code === undefined) return error;
-  if (policyOf({ sqlstate: error.code }, 'connect', '') === 'wait') return error;
+  if (policyOf({ sqlstate: error.code }, 'connect') === 'wait') return error;
   return new MillraceError('migration', `${message}: ${error.message}`, {
     wayOut:
       'give the user the rights on the database and its schema millrace that this needs, or mend what it names',

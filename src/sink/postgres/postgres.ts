@@ -73,10 +73,10 @@ async function prepare(options: PostgresSinkOptions): Promise<{ setup: Setup; cr
     return await during('connect', client, async () => {
       await refuseTransactionPooling(session, target);
       await migrate(client, { program: programVersion });
-      const { created, primaryKey, comparable } = await ensureTable(client, table, tableName);
+      const { created, comparable } = await ensureTable(client, table, tableName);
       const sourceId = await registerSource(client, source, tableText);
       failPoint('prepared');
-      const names = { tableSql: quoteTable(tableName), tableText, primaryKey, source, sourceId };
+      const names = { tableSql: quoteTable(tableName), tableText, source, sourceId };
       const setup = { target, table, ...names, compares: comparable, synchronousCommit, events };
       return { setup, created };
     });

@@ -97,7 +97,7 @@ async function tryOut(client: pg.Client, insert: string): Promise<Refusal | null
     await during('unsure', client, () => client.query(`SAVEPOINT trial; ${insert}; RELEASE trial`));
     return null;
   } catch (error) {
-    if (!(error instanceof StepFault) || policyFor(error, '') !== 'bisect') throw error;
+    if (!(error instanceof StepFault) || policyFor(error) !== 'bisect') throw error;
     await client.query('ROLLBACK TO trial; RELEASE trial');
     const sentence = error.words.slice(0, WORDS_MAX).replaceAll(/\p{Cc}/gu, ' ');
     return { sentence, column: error.column };

@@ -15,8 +15,6 @@ export interface Setup {
   readonly tableSql: string;
   /** As `schema.name`, for people and for `leases.target`. */
   readonly tableText: string;
-  /** Name of the primary key constraint of the table. */
-  readonly primaryKey: string;
   /** Duplicates are compared with the stored row; needs SELECT on all columns. Without it conflicts are not counted at all. */
   readonly compares: boolean;
   readonly source: string;

@@ -86,7 +86,7 @@ export async function connect(target: DatabaseTarget, connectMsMax = CONNECT_MS_
 export function connectPolicy(error: unknown): 'wait' | 'stop' {
   if (error instanceof MillraceError) return 'stop';
   if (error instanceof pg.DatabaseError && error.code !== undefined) {
-    return policyOf({ sqlstate: error.code }, 'connect', '') === 'wait' ? 'wait' : 'stop';
+    return policyOf({ sqlstate: error.code }, 'connect') === 'wait' ? 'wait' : 'stop';
   }
   // Network failures carry the name of the system's error (ECONNREFUSED, ENOTFOUND, ...), TLS ones longer names, and
   // pg's own (no password given, the server has no TLS) none at all.

@@ -6,6 +6,7 @@
 //     '--a row refused--> trial --> write, without those rows
 
 import type { Batch } from '../../core/batch.ts';
+import { PARKED_WAY_OUT } from '../../core/books.ts';
 import type { JudgedChunk } from '../../core/chunk.ts';
 import type { GenerationInfo } from '../../core/slice.ts';
 import type { ParkedFile, SettledChunk, WriteResult } from '../sink.ts';
@@ -124,7 +125,7 @@ async function step(tools: LaneTools, job: Job, abort: AbortSignal): Promise<rea
         throw new RestartNeeded('the books hold a slice of this batch already, from another batch');
       job.next = { kind: 'write' };
       // A COMMIT that was refused, not lost: the failure table says what that means.
-      if (!(next.lost.cause instanceof StepFault) || policyFor(next.lost.cause, setup.primaryKey) !== 'wait')
+      if (!(next.lost.cause instanceof StepFault) || policyFor(next.lost.cause) !== 'wait')
         throw next.lost.cause;
       return null;
     case 'trial':
@@ -146,7 +147,7 @@ function judge(tools: LaneTools, job: Job, error: unknown): 'now' | 'later' {
   }
   if (!(error instanceof StepFault)) throw error;
   const { sqlstate } = error.fault;
-  const policy = policyFor(error, tools.setup.primaryKey);
+  const policy = policyFor(error);
   tools.setup.events.retried(sqlstate);
   job.cancels = sqlstate === CANCELED ? job.cancels + 1 : 0;
   switch (policy) {
@@ -208,8 +209,9 @@ async function parkFiles(
   tools: LaneTools,
   job: Job,
   files: ReadonlySet<GenerationInfo>,
-  reason: string,
+  why: string,
 ): Promise<void> {
+  const reason = `${why}; ${PARKED_WAY_OUT}`;
   for (const file of files) {
     await tools.park(file, reason);
     job.parked.push({ generation: file.id, reason });

@@ -150,3 +150,72 @@ test('a file of which too much is refused is parked, and its neighbours are writ
   await assertBooksBalance(database);
   await sink.leave();
 });
+
+test('what was parked is written down as it stood when its slice was accepted', async () => {
+  const database = await server.createDatabase();
+  const { sink, books } = await openSink(database);
+  await query(database, 'ALTER TABLE events ADD CONSTRAINT no_devil CHECK (quantity <> 666)');
+  const file = testFile();
+  const grown = { ...file, stamp: { ...file.stamp, size: 12_345, mtimeNs: 77n, ctimeNs: 78n } };
+  const rows = testRows(0, 300, undefined, { quantity: '666' });
+  committed(await sink.write(0, testBatch(1, [testChunk({ file: grown, rows })]), NEVER));
+  const [known] = await books.find([{ nameBytes: file.nameBytes, ino: file.stamp.ino }]);
+  assert.equal(known?.state, 'parked');
+  assert.deepEqual(known.ended, { size: 12_345, mtimeNs: 77n, ctimeNs: 78n });
+  assert.match(known.reason ?? '', /refuses too many rows.*mend it.*millrace resume.*millrace undo/);
+  await sink.leave();
+});
+
+test('a batch whose refused rows are others at every try is given up after five trials, and its file parked', async () => {
+  const database = await server.createDatabase();
+  const { sink, told } = await openSink(database);
+  // It lets every row pass in a trial, and none when the batch is written.
+  await query(
+    database,
+    `CREATE FUNCTION moody() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+       IF current_query() NOT LIKE '%SAVEPOINT trial%' THEN RAISE EXCEPTION 'not now'; END IF;
+       RETURN NEW; END $$;
+     CREATE TRIGGER moody BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION moody()`,
+  );
+  const file = testFile();
+  const chunk = testChunk({ file, rows: testRows(0, 10) });
+  const result = committed(await sink.write(0, testBatch(1, [chunk]), NEVER));
+  assert.deepEqual(
+    [result.settled, result.parked.map(({ generation }) => generation), result.returned],
+    [[], [file.id], [chunk]],
+  );
+  assert.match(result.parked[0]?.reason ?? '', /in another way at every try \(5 tries\)/);
+  assert.deepEqual(
+    told.retried,
+    Array.from({ length: 6 }, () => 'P0001'),
+  );
+  assert.deepEqual(await query(database, 'SELECT FROM events'), []);
+  await query(database, 'DROP TRIGGER moody ON events');
+  const other = testBatch(2, [testChunk({ file: testFile(), rows: testRows(20, 25) })]);
+  assert.deepEqual(countsOf(committed(await sink.write(0, other, NEVER)).settled), [[5, 0, 0]]);
+  await assertBooksBalance(database);
+  await sink.leave();
+});
+
+test('a statement that is cancelled ten times in a row stops the engine', async () => {
+  const database = await server.createDatabase();
+  const { sink, told } = await openSink(database);
+  await query(
+    database,
+    `CREATE FUNCTION cancel() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+       RAISE EXCEPTION 'too long' USING ERRCODE = 'query_canceled'; END $$;
+     CREATE TRIGGER cancel BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION cancel()`,
+  );
+  const chunk = testChunk({ file: testFile(), rows: testRows(0, 5) });
+  await assert.rejects(sink.write(0, testBatch(1, [chunk]), NEVER), {
+    code: 'database',
+    message: /57014: too long/,
+    wayOut: /raise the time-out/,
+  });
+  assert.deepEqual(
+    told.retried,
+    Array.from({ length: 10 }, () => '57014'),
+  );
+  assert.deepEqual(await query(database, 'SELECT FROM events'), []);
+  await sink.leave();
+});

@@ -1,6 +1,8 @@
 // Lost connections, lost answers, commits that vanish, a database that is away: nothing lost, nothing twice, and no wrong belief.
 
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UNSURE } from '../../../src/core/chunk.ts';
@@ -23,8 +25,8 @@ import {
 
 let server: TestServer;
 before(async () => {
-  // The WAL writer sleeps, so that an unflushed commit stays unflushed.
-  server = await startTestServer({ settings: { wal_writer_delay: '10s' } });
+  // The WAL writer sleeps, so that an unflushed commit stays unflushed; and a start with recovery.signal restores nothing.
+  server = await startTestServer({ settings: { wal_writer_delay: '10s', restore_command: 'false' } });
 });
 after(() => server.stop());
 
@@ -154,6 +156,29 @@ for (const finder of ['the watch', 'the next batch'] as const) {
 function reasonOf(result: { kind: string; reason?: string }): string {
   assert.equal(result.kind, 'restart');
   return result.reason ?? '';
+}
+
+for (const finder of ['the watch', 'the next batch'] as const) {
+  test(`a failover or a restore is found by ${finder}, by its timeline, although nothing has vanished`, async () => {
+    const database = await server.createDatabase();
+    const { sink } = await openSink(database);
+    committed(
+      await sink.write(0, testBatch(1, [testChunk({ file: testFile(), rows: testRows(0, 5) })]), NEVER),
+    );
+    await server.end();
+    // The end of an archive recovery begins a new timeline, as a promotion does.
+    writeFileSync(join(server.cluster, 'recovery.signal'), '', { mode: 0o666 });
+    await server.start();
+    const next = testBatch(2, [testChunk({ file: testFile(), rows: testRows(5, 9) })]);
+    const reason =
+      finder === 'the watch' ? await sink.watch(NEVER) : reasonOf(await sink.write(0, next, NEVER));
+    assert.match(reason ?? '', /on timeline 0000000\d now, after 0000000\d: a failover or a restore/);
+    await sink.leave();
+    await sink.open(NEVER);
+    committed(await sink.write(0, next, NEVER));
+    await assertBooksBalance(database);
+    await sink.leave();
+  });
 }
 
 test('with synchronous commit a crash of the server costs a wait and nothing else', async () => {

@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { MillraceError } from '../../../errors.ts';
+import { makeFolders } from '../../../folders.ts';
 import { canReach, handOver } from './account.ts';
 import type { Account } from './account.ts';
 import type { ProcessMark } from './process.ts';
@@ -95,7 +96,7 @@ export function writeState(place: Place, state: ServerState): void {
 /** Makes `<data>/postgres`. As root it must be open for the server's account to pass through, whatever the umask. */
 export function makeFolder(place: Place): void {
   if (statSync(place.folder, { throwIfNoEntry: false }) !== undefined) return;
-  const made = mkdirSync(dirname(place.folder), { recursive: true });
+  const made = makeFolders(dirname(place.folder));
   if (made !== undefined && process.getuid?.() === 0) letThrough(made, dirname(place.folder));
   mkdirSync(place.folder, { recursive: true, mode: 0o700 }); // `recursive` for the race with another starter
   if (process.getuid?.() === 0) chmodSync(place.folder, 0o755);
