@@ -101,7 +101,7 @@ function hasEmbedded(dataDir: string): boolean {
 function explained(error: unknown, describe: string, role: Role): unknown {
   const database = databaseErrorOf(error);
   if (database === null) return error;
-  if (database.code === INSUFFICIENT_PRIVILEGE) return notAllowed(database, describe, role);
+  if (database.code === INSUFFICIENT_PRIVILEGE) return notAllowed(error, database, describe, role);
   if (error !== database) return error; // has its sentence
   return new MillraceError('database', `${describe} says: ${database.message} (SQLSTATE ${database.code})`, {
     cause: error,
@@ -116,11 +116,13 @@ function databaseErrorOf(error: unknown): pg.DatabaseError | null {
   return null;
 }
 
-function notAllowed(cause: pg.DatabaseError, describe: string, role: Role): MillraceError {
-  return new MillraceError('database', `${describe} says: ${cause.message} (SQLSTATE ${cause.code})`, {
-    wayOut: `this needs the ${role} role: connect as millrace_${role} (--role-prefix may name it otherwise), or GRANT that role to this user; "millrace roles" prints all rights, to be granted again after each migration`,
-    cause,
-  });
+/** Beside what the place of the failure says of the single right, the role that has all that are needed. */
+function notAllowed(error: unknown, database: pg.DatabaseError, describe: string, role: Role): MillraceError {
+  const own = error instanceof MillraceError ? error : null;
+  const message = own?.message ?? `${describe} says: ${database.message} (SQLSTATE ${database.code})`;
+  const way = `this needs the ${role} role: connect as millrace_${role} (--role-prefix may name it otherwise), or GRANT that role to this user; "millrace roles" prints all rights, to be granted again after each migration`;
+  const wayOut = own?.wayOut === undefined ? way : `${own.wayOut}\n  ${way}`;
+  return new MillraceError(own?.code ?? 'database', message, { wayOut, cause: error });
 }
 
 /**
