@@ -147,6 +147,23 @@ process.stdout.write(decodeURIComponent(url?.password ?? ''));
 endef
 export password_of
 
+# One question of make audit. npm says in JSON whether it got an answer: a failure of the registry or the network has a message or an error of
+# its own beside no finding, and is none of ours. 0: nothing found; 1: found; 3: nobody answered.
+define judge_audit
+const { readFileSync } = require('node:fs');
+const [text, status] = [readFileSync(0, 'utf8'), process.argv[1]];
+let answer = null;
+try { answer = JSON.parse(text); } catch { /* nothing, or no JSON: npm could not ask */ }
+const { metadata, invalid, missing, error, message } = answer ?? {};
+const answered = !error && (metadata?.vulnerabilities !== undefined || Array.isArray(invalid));
+if (!answered) {
+  console.error(`audit: no answer: $${message || error?.summary || error?.code || 'npm could not ask'}`);
+  process.exit(3);
+}
+process.exit(status === '0' && !invalid?.length && !missing?.length ? 0 : 1);
+endef
+export judge_audit
+
 # npm names the whole after the folder that it lies in.
 define name_bom
 const { readFileSync } = require('node:fs');
@@ -198,10 +215,14 @@ sbom: ## print a bill of materials (CycloneDX) of all packages; ARGS=FILE writes
 	if [ -n "$${1-}" ]; then exec >"$$1" || exit; fi; printf '%s\n' "$$bom" | node -e "$$name_bom"
 
 audit: ## ask the registry for known vulnerabilities, and check the signatures of all packages; needs the network
-	@$(tools) unset NODE_OPTIONS NODE_ENV; failed=; \
-	try() { echo "audit: $$1"; shift; npm audit "$$@" --loglevel=error || failed=yes; }; \
+	@$(tools) unset NODE_OPTIONS NODE_ENV; found= silent=; \
+	try() { echo "audit: $$1"; shift; answer=$$(npm audit "$$@" --json --loglevel=error 2>/dev/null); status=$$?; \
+	  printf '%s' "$$answer" | node -e "$$judge_audit" $$status; \
+	  case $$? in 0) ;; 3) silent=yes ;; *) found=yes; npm audit "$$@" --loglevel=error ;; esac; }; \
 	try 'known vulnerabilities'; try 'signatures' signatures; \
-	if [ -n "$$failed" ]; then echo 'audit: FAILED (see above)' >&2; exit 1; fi; echo 'audit: passed'
+	if [ -n "$$found" ]; then echo 'audit: FAILED (see above)' >&2; exit 1; fi; \
+	if [ -n "$$silent" ]; then echo 'audit: NOT DONE: the registry, or sigstore for its keys, did not answer (see above), so nothing is known; ask one that has the audit endpoints: npm_config_registry=URL make audit' >&2; exit 3; fi; \
+	echo 'audit: passed'
 
 millrace: ## run any command of Millrace: make -s millrace ARGS="status --json"
 	@$(tools) exec node src/main.ts $(value ARGS)

@@ -322,7 +322,7 @@ export const OPTIONS = {
     flag: 'role-prefix',
     kind: identifier,
     default: 'millrace',
-    help: 'how the names of the roles begin: millrace_owner, millrace_ingest, millrace_read',
+    help: 'how the names of the roles begin: millrace_owner, millrace_ingest, millrace_operator, millrace_read',
     commands: ['roles'],
   }),
   keepDatabase: option({

@@ -16,7 +16,7 @@ const DAY_MS = 86_400_000;
 
 export async function prune(options: PruneOptions, io: CommandIo): Promise<ExitCode> {
   refuseWithoutAnswer('prune', options.yes, io);
-  const outcome = await withBooks(options, io, (books) => pruneIn(books, options, io));
+  const outcome = await withBooks(options, io, (books) => pruneIn(books, options, io), 'operator');
   return sayOutcome(outcome, io);
 }
 

@@ -23,7 +23,8 @@ interface RejectsListed {
 const LISTED_MAX = 10_000;
 
 export async function rejects(options: RejectsOptions, io: CommandIo): Promise<ExitCode> {
-  return codeOf(await withBooks(options, io, (books) => act(books, options, io)), io);
+  const role = options.action === 'replay' ? 'operator' : 'read';
+  return codeOf(await withBooks(options, io, (books) => act(books, options, io), role), io);
 }
 
 function codeOf(outcome: Outcome<ExitCode>, io: CommandIo): ExitCode {

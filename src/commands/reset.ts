@@ -5,6 +5,7 @@ import pg from 'pg';
 import { MillraceError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import type { ResetOptions } from '../options.ts';
+import { inTheirPath } from '../sink/postgres/search-path.ts';
 import { counted, printable } from '../telemetry/text.ts';
 import { agreed, refuseWithoutAnswer, sayOutcome } from './books/ask.ts';
 import { removeBooks, underExclusiveFence } from './books/exclusive.ts';
@@ -25,7 +26,8 @@ interface Plan {
 
 export async function reset(options: ResetOptions, io: CommandIo): Promise<ExitCode> {
   refuseWithoutAnswer('reset', options.yes, io);
-  const outcome = await withBooks(options, io, (books) => resetIn(books, options, io));
+  const role = options.checkpoint && !options.events ? 'operator' : 'owner'; // TRUNCATE is the owner's
+  const outcome = await withBooks(options, io, (books) => resetIn(books, options, io), role);
   return sayOutcome(outcome, io);
 }
 
@@ -108,7 +110,7 @@ const NO_RIGHT = '42501';
 /** TRUNCATE: at ten million rows a DELETE takes a minute and leaves as much to vacuum. */
 async function emptyTable(client: pg.Client, options: ResetOptions): Promise<void> {
   try {
-    await client.query(`TRUNCATE ${quoted(options)}`);
+    await inTheirPath(client, () => client.query(`TRUNCATE ${quoted(options)}`));
   } catch (cause) {
     if (!(cause instanceof pg.DatabaseError)) throw cause;
     if (cause.code === NO_RIGHT) throw mayNotEmpty(client, options, cause);

@@ -18,7 +18,7 @@ const RESUME = `UPDATE millrace.files SET state = 'reading', reason = NULL, ende
 
 /** Exit 1 when one of them is neither parked nor undone; the others are resumed all the same. */
 export async function resume(options: ResumeOptions, io: CommandIo): Promise<ExitCode> {
-  const outcome = await withBooks(options, io, (books) => resumeIn(books, options, io));
+  const outcome = await withBooks(options, io, (books) => resumeIn(books, options, io), 'operator');
   if (outcome.kind === 'interrupted') return EXIT.interrupted;
   if (outcome.kind === 'done') return outcome.value;
   io.stderr.write('millrace: there is no database yet, so nothing is parked\n');

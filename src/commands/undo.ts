@@ -42,7 +42,7 @@ interface Desk {
 /** Exit 1 when a row was left, or a person said no. */
 export async function undo(options: UndoOptions, io: CommandIo): Promise<ExitCode> {
   refuseWithoutAnswer('undo', options.yes, io);
-  const outcome = await withBooks(options, io, (books) => undoAll(books, options, io));
+  const outcome = await withBooks(options, io, (books) => undoAll(books, options, io), 'operator');
   if (outcome.kind === 'interrupted') {
     io.stderr.write('millrace: interrupted before anything was known to be removed\n');
     return EXIT.interrupted;

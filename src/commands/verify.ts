@@ -11,7 +11,7 @@ import { openScreen } from '../telemetry/screen.ts';
 import type { Screen } from '../telemetry/screen.ts';
 import { count, counted, printable, tableText } from '../telemetry/text.ts';
 import { allSources, haveBooks, isMeant, sourceName, targetName, withBooks } from './books/open.ts';
-import type { BooksOptions, SourceRow } from './books/open.ts';
+import type { BooksOptions, OpenBooks, SourceRow } from './books/open.ts';
 import type { CommandIo } from './command.ts';
 import { dialectOf } from './dialect.ts';
 import { balance, nameBelow } from './verify/balance.ts';
@@ -27,7 +27,7 @@ const QUIET_FILES_SHOWN_MAX = 200;
 /** @throws {MillraceError} `input`, `database`, or `migration` when the books are older than this program */
 export async function verify(options: VerifyOptions, io: CommandIo): Promise<ExitCode> {
   const screen = openScreen(io.stderr, io.env);
-  const outcome = await withBooks(options, io, async ({ client }) => {
+  const work = async ({ client }: OpenBooks): Promise<Findings> => {
     const source = await currentSource(client, options);
     return balance({
       client,
@@ -42,7 +42,8 @@ export async function verify(options: VerifyOptions, io: CommandIo): Promise<Exi
       signal: io.signal,
       progress: progressOn(screen),
     });
-  }).finally(() => screen.show(null));
+  };
+  const outcome = await withBooks(options, io, work, 'operator').finally(() => screen.show(null));
   if (outcome.kind === 'none') throw nothingRead(options);
   if (outcome.kind === 'interrupted' || io.signal.aborted) return EXIT.interrupted;
   const findings = outcome.value;

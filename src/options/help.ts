@@ -195,7 +195,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandText>> = {
     exits: [DONE, USAGE, STOPPED, INTERRUPTED],
   },
   roles: {
-    sentence: 'Print roles with the least rights that work, as SQL: owner, ingest and read.',
+    sentence: 'Print roles with the least rights that work, as SQL: owner, ingest, operator and read.',
     more: 'Touches no database. The script may be run again at any time; it begins with the order of steps.',
     examples: [
       ['millrace roles | psql shop', 'make the roles, or grant what new tables need'],

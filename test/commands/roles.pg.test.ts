@@ -1,17 +1,17 @@
-// The roles that `millrace roles` prints, on a real PostgreSQL: the owner migrates, the ingest role works for whole runs, the read role
-// looks; and none of them can do what it should not.
+// The roles that `millrace roles` prints, on a real PostgreSQL: the owner migrates, the ingest role works for whole runs, the operator
+// repairs, the read role looks; and none of them can do what it should not.
 
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 
-import { INGEST_RIGHTS, rolesSql } from '../../src/sink/postgres/roles.ts';
+import { INGEST_RIGHTS, OPERATOR_RIGHTS, rolesSql } from '../../src/sink/postgres/roles.ts';
 import { events as table } from '../../src/schema/events.ts';
 import { MillraceError } from '../../src/errors.ts';
 import { bareEnv, millrace } from '../support/cli.ts';
 import type { Ended } from '../support/cli.ts';
-import { csv, events, invalidEvent } from '../support/events.ts';
+import { csv, event, events, invalidEvent } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestDatabase, TestServer } from '../support/postgres.ts';
 import { Road } from '../support/road.ts';
@@ -33,8 +33,8 @@ before(async () => {
   await asSuperuser('CREATE TABLE public.of_somebody_else (secret text)');
   await applyRoles();
   await applyRoles(); // before there is a table to grant anything on
-  for (const role of ['owner', 'ingest', 'read'])
-    await asSuperuser(`ALTER ROLE shop_${role} PASSWORD '${role}'`);
+  for (const role of ['owner', 'ingest', 'operator', 'read'])
+    await asSuperuser(`ALTER ROLE shop_${role} PASSWORD 'secret of ${role}'`);
   const migrated = await as('owner', ['migrate', '--table', TABLE]);
   assert.equal(migrated.code, 0, migrated.stderr);
   assert.match(migrated.stderr, /migrations? applied; table shop\.sales was made/);
@@ -53,7 +53,7 @@ async function applyRoles(): Promise<void> {
 }
 
 function urlOf(role: string): string {
-  return `postgresql://shop_${role}:${role}@127.0.0.1:${server.port}/${database.name}`;
+  return `postgresql://shop_${role}:secret%20of%20${role}@127.0.0.1:${server.port}/${database.name}`;
 }
 
 /** The program as one of the roles. */
@@ -128,6 +128,42 @@ describe('the ingest role', () => {
     );
   });
 
+  test('tells a repeated event from another one under its key, with and without memory, as the table has it', async () => {
+    const other = new Road(road.database);
+    try {
+      for (const [name, memory] of [
+        ['x.csv', '256MiB'],
+        ['y.csv', '0'],
+      ] as const) {
+        await other.put(name, csv([event(1), event(2, 9), event(3)]));
+        const { stderr } = await other.start([
+          '--once',
+          '--settle',
+          '100ms',
+          '--table',
+          TABLE,
+          '--dedup-memory',
+          memory,
+        ]).ended;
+        assert.doesNotMatch(stderr, /may not read/);
+      }
+      const rows = await asSuperuser(
+        `SELECT name, duplicates::int, conflicting::int, (SELECT convert_from(raw, 'UTF8') FROM millrace.rejects r WHERE r.generation = f.generation) AS kept
+         FROM millrace.file_totals f WHERE name IN ('x.csv', 'y.csv') ORDER BY name`,
+      );
+      const each = { duplicates: 3, conflicting: 1, kept: event(2, 9).text };
+      assert.deepEqual(rows, [
+        { name: 'x.csv', ...each },
+        { name: 'y.csv', ...each },
+      ]);
+    } finally {
+      const args = ['reset', '--checkpoint', '--yes', '--input', other.folder, '--table', TABLE];
+      const { code, stderr } = await as('operator', args);
+      await other.clean();
+      assert.equal(code, 0, stderr);
+    }
+  });
+
   test('takes a source over from an older instance of the same role', async () => {
     const older = road.start(['--table', TABLE, '--log-format', 'json']);
     await new Promise<void>((resolve) =>
@@ -146,13 +182,14 @@ describe('the ingest role', () => {
   test('has the rights that it was given on the books and the table, and no other on anything', async () => {
     const books = Object.entries(INGEST_RIGHTS).map(([name, rights]) => [`millrace.${name}`, rights]);
     const columns = table.columns.map(({ name }) => name).join(', ');
-    const own = { [TABLE]: `INSERT (${columns}), SELECT (${table.key})` };
+    const own = { [TABLE]: `INSERT (${columns}), SELECT (${columns})` };
     assert.deepEqual(await rightsOf('ingest'), { ...Object.fromEntries(books), ...own });
   });
 
   test('may not do anything that a run does not need', async () => {
     const forbidden = [
-      `SELECT user_id FROM ${TABLE}`,
+      `SELECT created_at FROM ${TABLE}`,
+      `SELECT xmin FROM ${TABLE}`,
       `SELECT * FROM ${TABLE}`,
       `COPY ${TABLE} TO STDOUT`,
       `UPDATE ${TABLE} SET quantity = 1`,
@@ -180,6 +217,7 @@ describe('the ingest role', () => {
       'DROP SCHEMA millrace CASCADE',
       'CREATE ROLE mine',
       'SET ROLE shop_owner',
+      'SET ROLE shop_operator',
       'SELECT rolpassword FROM pg_authid',
       "SELECT pg_read_file('PG_VERSION')",
       "COPY (SELECT 1) TO PROGRAM 'true'",
@@ -197,6 +235,87 @@ describe('the ingest role', () => {
     assert.match(stderr, /42501/);
     assert.match(stderr, /grant the missing right/);
   });
+});
+
+describe('the operator role', () => {
+  const input = (): string[] => ['--input', road.folder, '--table', TABLE];
+  const works = async (...args: string[]): Promise<Ended> => {
+    const ended = await as('operator', [...args, ...input()]);
+    assert.equal(ended.code, 0, `${args.join(' ')}\n${ended.stdout}${ended.stderr}`);
+    return ended;
+  };
+
+  test('verifies, replays, undoes, resumes and prunes', async () => {
+    await works('verify');
+    await asSuperuser('ALTER TABLE shop.sales DROP CONSTRAINT no_bad');
+    await works('rejects', 'replay', '--code', 'refused_by_database');
+    await works('undo', 'b.csv', '--yes');
+    await works('resume', 'b.csv');
+    await road.once(['--table', TABLE]);
+    await works('verify');
+    const [row] = await asSuperuser<{ rows: number }>(`SELECT count(*)::int AS rows FROM ${TABLE}`);
+    assert.equal(row?.rows, 459);
+    rmSync(road.path('e.csv'));
+    const { stderr } = await works('prune', '--older-than', '0s', '--yes');
+    assert.match(stderr, /removed the books of 1 file/);
+    for (const args of [['status'], ['rejects', 'list'], ['why', event(5).key]]) await works(...args);
+  });
+
+  test('has the rights that it was given, and no other on anything', async () => {
+    const books = Object.entries(OPERATOR_RIGHTS).map(([name, rights]) => [`millrace.${name}`, rights]);
+    const columns = table.columns.map(({ name }) => name).join(', ');
+    const own = { [TABLE]: `SELECT, DELETE, INSERT (${columns})` };
+    assert.deepEqual(await rightsOf('operator'), { ...Object.fromEntries(books), ...own });
+  });
+
+  test('changes no row, no table and no role', async () => {
+    const forbidden = [
+      `UPDATE ${TABLE} SET quantity = 1`,
+      `TRUNCATE ${TABLE}`,
+      `DROP TABLE ${TABLE}`,
+      `ALTER TABLE ${TABLE} DISABLE TRIGGER ALL`,
+      `INSERT INTO ${TABLE} (created_at) VALUES (now())`,
+      "INSERT INTO millrace.migrations (version, name, checksum, program) VALUES (9999, 'x', 'x', 'x')",
+      'DELETE FROM millrace.leases',
+      "INSERT INTO millrace.leases (source, target, epoch, holder) VALUES ('x', 'x', gen_random_uuid(), 'x')",
+      'TRUNCATE millrace.slices CASCADE',
+      'DROP SCHEMA millrace CASCADE',
+      'CREATE TABLE shop.mine ()',
+      'CREATE TABLE public.mine ()',
+      'CREATE SCHEMA mine',
+      'CREATE ROLE mine',
+      'SET ROLE shop_owner',
+      'SELECT * FROM public.of_somebody_else',
+      "COPY (SELECT 1) TO PROGRAM 'true'",
+    ];
+    assert.deepEqual(await answers('operator', forbidden), allOf(forbidden, INSUFFICIENT_PRIVILEGE));
+  });
+});
+
+test('a role that may not do what is asked hears which one may, and nothing is changed', async () => {
+  const asked = [
+    ['read', 'operator', ['resume', 'a.csv']],
+    ['read', 'operator', ['undo', 'a.csv', '--yes']],
+    ['read', 'operator', ['verify']],
+    ['ingest', 'operator', ['undo', 'a.csv', '--yes']],
+    ['ingest', 'operator', ['prune', '--older-than', '0s', '--yes']],
+    ['operator', 'owner', ['reset', '--yes']],
+  ] as const;
+  const before = await asSuperuser('SELECT * FROM millrace.file_totals ORDER BY generation');
+  rmSync(road.path('c.csv'));
+  for (const [connected, needed, args] of asked) {
+    const { code, stderr } = await as(connected, [...args, '--input', road.folder, '--table', TABLE]);
+    assert.equal(code, 5, `${connected}: ${args.join(' ')}\n${stderr}`);
+    assert.match(stderr, new RegExp(`\\bshop_${connected}\\b`));
+    assert.match(stderr, new RegExp(`this needs the ${needed} role: connect as millrace_${needed} `));
+  }
+  const replay = await as('read', ['rejects', 'replay', '--input', road.folder, '--table', TABLE]);
+  assert.equal(replay.code, 5);
+  assert.match(replay.stderr, /this user may not write to table shop\.sales:\n[^]*"millrace roles" prints/);
+  const migrated = await as('ingest', ['migrate', '--table', 'shop.other']);
+  assert.equal(migrated.code, 5);
+  assert.match(migrated.stderr, /this needs the owner role/);
+  assert.deepEqual(await asSuperuser('SELECT * FROM millrace.file_totals ORDER BY generation'), before);
 });
 
 describe('the read role', () => {
@@ -252,7 +371,7 @@ describe('the owner role', () => {
 
 test('nobody else may use the books or make temporary tables, and the search path of all roles is fixed', async () => {
   await asSuperuser("CREATE ROLE stranger LOGIN PASSWORD 'stranger'");
-  const url = urlOf('read').replace('shop_read:read', 'stranger:stranger');
+  const url = urlOf('read').replace(/shop_read:[^@]*/, 'stranger:stranger');
   for (const sql of [
     'SELECT * FROM millrace.leases',
     `SELECT * FROM ${TABLE}`,
@@ -260,7 +379,7 @@ test('nobody else may use the books or make temporary tables, and the search pat
     'CREATE TABLE public.mine ()',
   ])
     await assert.rejects(query({ connectionString: url }, sql), { code: INSUFFICIENT_PRIVILEGE }, sql);
-  for (const role of ['owner', 'ingest', 'read'])
+  for (const role of ['owner', 'ingest', 'operator', 'read'])
     assert.deepEqual(await query({ connectionString: urlOf(role) }, 'SHOW search_path'), [
       { search_path: 'pg_catalog, shop, pg_temp' },
     ]);
@@ -273,7 +392,8 @@ test('every table and view of the books is in the list of rights', () => {
   const made = [...sql.matchAll(/CREATE (?:OR REPLACE )?(?:TABLE|VIEW) millrace\.([a-z_]+)/g)].map(
     ([, name = '']) => name,
   );
-  assert.deepEqual([...new Set([...made, 'migrations'])].toSorted(), Object.keys(INGEST_RIGHTS).toSorted());
+  for (const rights of [INGEST_RIGHTS, OPERATOR_RIGHTS])
+    assert.deepEqual([...new Set([...made, 'migrations'])].toSorted(), Object.keys(rights).toSorted());
 });
 
 test('names are quoted, and one that PostgreSQL would cut is refused', () => {

@@ -155,7 +155,7 @@ test('a re-sent file in which every value changed fills quarantine up to a bound
     assert.deepEqual(rows, [{ kept: 1_001, counted: count }]);
   }));
 
-test('a user who may not read the columns still loads; conflicts are then plain duplicates', async () => {
+test('a user who may not read the columns still loads, and is told that conflicts are plain duplicates then', async () => {
   const road = new Road(await server.createDatabase());
   try {
     await road.put('a.csv', csv(events(0, 5)));
@@ -173,6 +173,10 @@ test('a user who may not read the columns still loads; conflicts are then plain 
       .ended;
     assert.equal(code, 0, stderr);
     assert.deepEqual((await totals(road))['b.csv'], [3, 1, 2, 0, 0]);
+    assert.match(
+      stderr,
+      /this user may not read event_type, [^\n]* counts as a plain duplicate[^\n]*; GRANT SELECT \(event_type, [^)]*, price\) ON public\.events to this user, or run what /,
+    );
   } finally {
     await road.clean();
   }

@@ -46,7 +46,16 @@ const NPM = `#!/bin/sh
 echo "$*|$NODE_ENV|$npm_config_cache" >>"$NPM_CALLS"
 case "$*" in
   sbom*) echo '{"bomFormat":"CycloneDX","metadata":{"component":{"name":"folder"}},"components":[]}'; exit ;;
-  audit*) [ "$AUDIT_FAILS" != "$2" ]; exit ;;
+  audit*)
+    failing=; case $AUDIT_FAILS in "$2"*) failing=yes ;; esac
+    case $AUDIT_FAILS:$failing in
+      *405:yes) echo '{"message":"405 Method Not Allowed","statusCode":405,"error":{"summary":"","detail":""}}' ;;
+      *away:yes) echo '{"error":{"code":"ENOTFOUND","summary":"getaddrinfo ENOTFOUND","detail":""}}' ;;
+      *mute:yes) ;;
+      *:yes) echo '{"metadata":{"vulnerabilities":{"total":1}},"invalid":[{}],"missing":[]}' ;;
+      *) echo '{"metadata":{"vulnerabilities":{"total":0}},"invalid":[],"missing":[]}' ;;
+    esac
+    [ -z "$failing" ]; exit ;;
 esac
 [ -z "$NPM_FAILS" ] || { echo 'npm error: no network' >&2; exit 1; }
 sleep 0.3
@@ -316,13 +325,34 @@ test('make sbom prints a bill of materials that is named after the package, or w
 });
 
 test('make audit asks for vulnerabilities and for signatures, and fails when either does', async () => {
-  for (const failing of ['--loglevel=error', 'signatures', 'neither']) {
+  for (const failing of ['--json', 'signatures', 'neither']) {
     using here = machine('new', { AUDIT_FAILS: failing, NODE_ENV: 'production' });
-    const { code, err } = await make(here, 'audit');
+    const { code, err, out } = await make(here, 'audit');
     assert.equal(code, failing === 'neither' ? 0 : 2, err);
     assert.equal(/audit: FAILED/.test(err), failing !== 'neither');
-    const calls = here.calls().filter((call) => call.startsWith('audit'));
-    assert.deepEqual(calls, ['audit --loglevel=error||', 'audit signatures --loglevel=error||']);
+    assert.equal(out.includes('audit: passed'), failing === 'neither');
+    const calls = here.calls().filter((call) => call.startsWith('audit') && call.includes('--json'));
+    assert.deepEqual(calls, [
+      'audit --json --loglevel=error||',
+      'audit signatures --json --loglevel=error||',
+    ]);
+    if (failing === 'signatures') assert.match(here.calls().at(-1) ?? '', /^audit signatures --loglevel/); // for people
+  }
+});
+
+test('make audit never passes when the registry has no audit, or nobody answers, and says so with a code of its own', async () => {
+  for (const [failing, said] of [
+    ['--json 405', /no answer: 405 Method Not Allowed\n/],
+    ['signatures away', /no answer: getaddrinfo ENOTFOUND\n/],
+    ['signatures mute', /no answer: npm could not ask\n/],
+  ] as const) {
+    using here = machine('new', { AUDIT_FAILS: failing });
+    const { code, err, out } = await make(here, 'audit');
+    assert.equal(code, 2);
+    assert.match(err, said);
+    assert.match(err, /audit: NOT DONE: [^\n]*nothing is known; ask one that has the audit endpoints/);
+    assert.match(err, /Error 3/);
+    assert.doesNotMatch(out + err, /audit: passed|audit: FAILED/);
   }
 });
 

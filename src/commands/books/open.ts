@@ -9,6 +9,7 @@ import { OPTIONS } from '../../options.ts';
 import type { TableName } from '../../schema/table.ts';
 import { placeOf, readState } from '../../sink/postgres/embedded/place.ts';
 import { configuredDatabase } from '../../sink/postgres/configured.ts';
+import type { Role } from '../../sink/postgres/roles.ts';
 import { refuseNewerDatabase } from '../../sink/postgres/migrate.ts';
 import { connect, connectFailed, resolveTarget } from '../../sink/postgres/target.ts';
 import type { DatabaseTarget } from '../../sink/postgres/target.ts';
@@ -43,13 +44,14 @@ export type Outcome<T> =
 
 /**
  * Connects, lets `work` use the connection, and closes it. An embedded server is started for the moment when it is not running, but
- * not made.
+ * not made. `role` is the least of those that "millrace roles" prints that may do this: who has fewer rights is told.
  * @throws {MillraceError} `database`, `embedded`, or `usage` for a malformed DATABASE_URL
  */
 export async function withBooks<T>(
   options: Pick<BooksOptions, 'dataDir'>,
   io: CommandIo,
   work: (books: OpenBooks) => Promise<T>,
+  role: Role = 'read',
 ): Promise<Outcome<T>> {
   if (configuredDatabase(io.env) === undefined && !hasEmbedded(options.dataDir)) return { kind: 'none' };
   const say = (line: string): void => void io.stderr.write(`millrace: ${line}\n`);
@@ -58,7 +60,7 @@ export async function withBooks<T>(
     const worked = workOn(target, io.signal, work);
     return await Promise.race([worked, interruption(io.signal)]);
   } catch (error) {
-    throw explained(error, target.describe);
+    throw explained(error, target.describe, role);
   } finally {
     await target.close();
   }
@@ -96,10 +98,31 @@ function hasEmbedded(dataDir: string): boolean {
   return existsSync(placeOf(dataDir, readState(dataDir)).cluster);
 }
 
-function explained(error: unknown, describe: string): unknown {
-  if (!(error instanceof pg.DatabaseError)) return error;
-  const { message, code = '' } = error;
-  return new MillraceError('database', `${describe} says: ${message} (SQLSTATE ${code})`, { cause: error });
+function explained(error: unknown, describe: string, role: Role): unknown {
+  const database = databaseErrorOf(error);
+  if (database === null) return error;
+  if (database.code === INSUFFICIENT_PRIVILEGE) return notAllowed(error, database, describe, role);
+  if (error !== database) return error; // has its sentence
+  return new MillraceError('database', `${describe} says: ${database.message} (SQLSTATE ${database.code})`, {
+    cause: error,
+  });
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+function databaseErrorOf(error: unknown): pg.DatabaseError | null {
+  for (let each: unknown = error; each instanceof Error; each = each.cause)
+    if (each instanceof pg.DatabaseError) return each;
+  return null;
+}
+
+/** Beside what the place of the failure says of the single right, the role that has all that are needed. */
+function notAllowed(error: unknown, database: pg.DatabaseError, describe: string, role: Role): MillraceError {
+  const own = error instanceof MillraceError ? error : null;
+  const message = own?.message ?? `${describe} says: ${database.message} (SQLSTATE ${database.code})`;
+  const way = `this needs the ${role} role: connect as millrace_${role} (--role-prefix may name it otherwise), or GRANT that role to this user; "millrace roles" prints all rights, to be granted again after each migration`;
+  const wayOut = own?.wayOut === undefined ? way : `${own.wayOut}\n  ${way}`;
+  return new MillraceError(own?.code ?? 'database', message, { wayOut, cause: error });
 }
 
 /**

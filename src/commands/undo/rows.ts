@@ -6,6 +6,7 @@ import { MillraceError } from '../../errors.ts';
 import { quoteIdentifier, quoteTable } from '../../schema/ddl.ts';
 import { events } from '../../schema/events.ts';
 import type { TableName } from '../../schema/table.ts';
+import { inTheirPath } from '../../sink/postgres/search-path.ts';
 import { counted } from '../../telemetry/text.ts';
 import type { BookedFile } from '../books/files.ts';
 import { openRegular } from '../books/files.ts';
@@ -197,8 +198,10 @@ async function readNeighbour(tools: UndoTools, file: BookedFile, neighbour: Neig
 
 /** The mark is compared once more: a row that somebody changes at this moment has another one when his transaction is over. */
 async function removeRows({ client, table }: UndoTools): Promise<number> {
-  const { rowCount } = await client.query(
-    `DELETE FROM ${quoteTable(table)} t USING millrace_found f WHERE t.${KEY} = f.key AND f.own AND t.xmin::text = f.mark`,
+  const { rowCount } = await inTheirPath(client, () =>
+    client.query(
+      `DELETE FROM ${quoteTable(table)} t USING pg_temp.millrace_found f WHERE t.${KEY} = f.key AND f.own AND t.xmin::text = f.mark`,
+    ),
   );
   return rowCount ?? 0;
 }

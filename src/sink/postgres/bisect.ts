@@ -8,6 +8,7 @@ import type { Draft, Refusal, Refusals, RoutedChunk } from './draft.ts';
 import { route, tuplesOf } from './draft.ts';
 import { StepFault, during, policyFor } from './fault.ts';
 import { beginFenced } from './fence.ts';
+import { SET_THEIR_PATH } from './search-path.ts';
 import type { Session } from './session.ts';
 import { copyToStage, indexStage, insertRangeSql } from './stage.ts';
 import type { Setup, Standing } from './standing.ts';
@@ -48,7 +49,7 @@ export async function findRefused(
   const refused = new Map([...draft.refused].map(([chunk, rows]) => [chunk, new Map(rows)]));
   const allowed = refusalsAllowed(draft);
 
-  await beginFenced(session, setup, standing);
+  await beginFenced(session, setup, standing, '', SET_THEIR_PATH);
   const first = await during('unsure', client, async () => {
     await copyToStage(client, setup.table, tuplesOf(routed, UNSURE));
     await client.query('SET CONSTRAINTS ALL IMMEDIATE');

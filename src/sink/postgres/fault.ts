@@ -94,7 +94,8 @@ export function stopped(fault: StepFault, describe: string): MillraceError {
 }
 
 function wayOutOf(sqlstate: string): string {
-  if (sqlstate === '42501') return 'grant the missing right to the user of the connection, then start again';
+  if (sqlstate === '42501')
+    return 'grant the missing right to the user of the connection, then start again; "millrace roles" prints all that its roles need';
   if (['26000', '42P01', '42P05', '42P07'].includes(sqlstate))
     return 'was a table dropped? behind a pooler, Millrace needs session pooling or a direct connection';
   if (sqlstate === '57014')

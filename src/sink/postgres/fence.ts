@@ -9,6 +9,7 @@ import { MillraceError } from '../../errors.ts';
 import type { BegunCopy } from './copy.ts';
 import { beginCopy } from './copy.ts';
 import { RestartNeeded, StepFault, during } from './fault.ts';
+import { SET_OUR_PATH, SET_THEIR_PATH } from './search-path.ts';
 import type { Backend, Session } from './session.ts';
 import type { Setup, Standing } from './standing.ts';
 
@@ -47,7 +48,8 @@ export async function registerSource(client: pg.Client, source: string, target: 
 }
 
 /**
- * BEGIN and the fence in one message. The lock is a statement of its own, so that the next one has a snapshot from after the wait.
+ * BEGIN and the fence in one message. The lock is a statement of its own, so that the next one has a snapshot from after the wait. `last`
+ * is sent behind it, and not obeyed if we are fenced off, since the transaction ends then.
  * Throws MillraceError 'fenced' when another instance has taken over, RestartNeeded when rows were taken away on purpose.
  */
 export async function beginFenced(
@@ -55,30 +57,32 @@ export async function beginFenced(
   setup: Setup,
   standing: Standing,
   settings = '',
+  last = SET_OUR_PATH,
 ): Promise<void> {
-  const begin = fenceSql(setup, settings).join('; ');
+  const begin = fenceSql(setup, settings, last).join('; ');
   const results = await during('fence', session.client, async () => session.client.query(begin));
-  judgeLease((results as unknown as pg.QueryResult<LeaseRow>[]).at(-1)?.rows[0], session, setup, standing);
+  judgeLease((results as unknown as pg.QueryResult<LeaseRow>[]).at(-2)?.rows[0], session, setup, standing);
 }
 
-/** BEGIN, the fence and a COPY into `target` in one message; no tuple is sent before the lease is judged. Throws as `beginFenced`. */
+/** BEGIN, the fence and a COPY into the user's table in one message; no tuple is sent before the lease is judged. Throws as `beginFenced`. */
 export async function beginFencedCopy(
   session: Session,
   setup: Setup,
   standing: Standing,
   target: string,
 ): Promise<BegunCopy> {
-  const copy = await beginCopy(session.client, fenceSql(setup), 'fence', target, 'rows');
+  const copy = await beginCopy(session.client, fenceSql(setup, '', SET_THEIR_PATH), 'fence', target, 'rows');
   judgeLease('epoch' in copy.row ? (copy.row as unknown as LeaseRow) : undefined, session, setup, standing);
   return copy;
 }
 
-function fenceSql(setup: Setup, settings = ''): string[] {
+function fenceSql(setup: Setup, settings: string, last: string): string[] {
   const begin = settings === '' ? BEGIN : `${BEGIN}; ${settings}`;
   return [
     begin,
     `SELECT pg_advisory_xact_lock_shared(${LOCK_CLASS}, ${setup.sourceId}) AS locked`,
     leaseSql(setup),
+    last,
   ];
 }
 

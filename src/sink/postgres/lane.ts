@@ -17,6 +17,7 @@ import { isCommitted } from './recover.ts';
 import { conflictsOf } from './conflicts.ts';
 import type { PlacedReject } from './rejects.ts';
 import { REJECT_COLUMNS, countRejects, rejectTuples } from './rejects.ts';
+import { SETTLE_THEIRS, SET_OUR_PATH, SET_THEIR_PATH } from './search-path.ts';
 import type { Session } from './session.ts';
 import { columnsSql, compareStage, copyToStage, insertFromStage } from './stage.ts';
 import type { Setup, Standing } from './standing.ts';
@@ -54,7 +55,7 @@ export async function writeDraft(
 
   const settled = tally(draft, routed, answer, setup.compares);
   const owed: Statement[] = [
-    { step: 'checks', query: 'SET CONSTRAINTS ALL IMMEDIATE' },
+    { step: 'checks', query: SETTLE_THEIRS },
     { step: 'positions', query: positionsQuery(setup, standing, draft.number, settled) },
   ];
   // Positions before rejects: a reject refers to its file, which this very statement may register.
@@ -85,7 +86,7 @@ async function copyFresh(
   const { client } = session;
   const sent = sum(routed, (each) => each.fresh);
   if (sent === 0) {
-    await beginFenced(session, setup, standing);
+    await beginFenced(session, setup, standing, '', SET_THEIR_PATH);
     failPoint('begun');
     return;
   }
@@ -176,6 +177,7 @@ async function sendCommit(
 
 /** Rows vanished without an error: only a person can mend that, so name what may have done it. */
 async function swallowed(client: pg.Client, setup: Setup, rows: number): Promise<MillraceError> {
+  await client.query(SET_OUR_PATH);
   const { rows: found } = await client.query<{ name: string }>(
     `SELECT 'trigger ' || tgname AS name FROM pg_trigger
        WHERE tgrelid = $1::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 3 = 3

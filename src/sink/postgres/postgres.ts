@@ -61,10 +61,25 @@ export async function openPostgresSink(options: PostgresSinkOptions): Promise<Po
     options.target.describe,
     abort,
   );
-  return prepared === null ? null : new LanesAndBooks(prepared.setup, options.lanes, waits, prepared.created);
+  if (prepared === null) return null;
+  const { setup, created, unreadable } = prepared;
+  if (unreadable.length > 0) options.events.notice(cannotCompare(setup.tableText, unreadable));
+  return new LanesAndBooks(setup, options.lanes, waits, created);
 }
 
-async function prepare(options: PostgresSinkOptions): Promise<{ setup: Setup; created: boolean }> {
+/** Not being able to tell must be heard: the count of conflicts would look like none. */
+function cannotCompare(tableText: string, unreadable: readonly string[]): string {
+  const columns = unreadable.join(', ');
+  return `this user may not read ${columns} of ${tableText}, so an event that comes again with other values counts as a plain duplicate and its record is not kept; GRANT SELECT (${columns}) ON ${tableText} to this user, or run what "millrace roles" prints`;
+}
+
+interface Prepared {
+  readonly setup: Setup;
+  readonly created: boolean;
+  readonly unreadable: readonly string[];
+}
+
+async function prepare(options: PostgresSinkOptions): Promise<Prepared> {
   const { target, table, tableName, source, synchronousCommit, events, programVersion } = options;
   const tableText = `${tableName.schema}.${tableName.name}`;
   const session = await openSession(target, true); // a lease that vanished in a crash would look like a take-over
@@ -73,12 +88,13 @@ async function prepare(options: PostgresSinkOptions): Promise<{ setup: Setup; cr
     return await during('connect', client, async () => {
       await refuseTransactionPooling(session, target);
       await migrate(client, { program: programVersion });
-      const { created, comparable } = await ensureTable(client, table, tableName);
+      const { created, unreadable } = await ensureTable(client, table, tableName);
       const sourceId = await registerSource(client, source, tableText);
       failPoint('prepared');
       const names = { tableSql: quoteTable(tableName), tableText, source, sourceId };
-      const setup = { target, table, ...names, compares: comparable, synchronousCommit, events };
-      return { setup, created };
+      const compares = unreadable.length === 0;
+      const setup = { target, table, ...names, compares, synchronousCommit, events };
+      return { setup, created, unreadable };
     });
   } finally {
     destroy(client);

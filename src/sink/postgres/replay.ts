@@ -8,6 +8,7 @@ import { MillraceError } from '../../errors.ts';
 import type { TableDefinition } from '../../schema/table.ts';
 import type { Refusal } from './draft.ts';
 import { StepFault, during, policyFor, stopped } from './fault.ts';
+import { SET_OUR_PATH, SET_THEIR_PATH, inTheirPath } from './search-path.ts';
 import { compareStage, copyToStage, insertFromStage, insertRangeSql } from './stage.ts';
 
 export interface ReplayTarget {
@@ -94,7 +95,9 @@ async function stageAccepted(
 
 async function tryOut(client: pg.Client, insert: string): Promise<Refusal | null> {
   try {
-    await during('unsure', client, () => client.query(`SAVEPOINT trial; ${insert}; RELEASE trial`));
+    await during('unsure', client, () =>
+      client.query(`SAVEPOINT trial; ${SET_THEIR_PATH}; ${insert}; ${SET_OUR_PATH}; RELEASE trial`),
+    );
     return null;
   } catch (error) {
     if (!(error instanceof StepFault) || policyFor(error) !== 'bisect') throw error;
@@ -109,7 +112,9 @@ async function insertStaged(
   rows: readonly ReplayRow[],
   refusals: ReadonlyMap<number, Refusal>,
 ): Promise<Fate[]> {
-  const stored = await during('unsure', client, () => insertFromStage(client, table, tableSql));
+  const stored = await during('unsure', client, () =>
+    inTheirPath(client, () => insertFromStage(client, table, tableSql)),
+  );
   const compared = await during('unsure', client, () => compareStage(client, table, tableSql, false));
   const missing = compared.swallowed;
   if (missing > 0)

@@ -5,6 +5,7 @@ import type pg from 'pg';
 import { quoteIdentifier } from '../../schema/ddl.ts';
 import type { TableDefinition } from '../../schema/table.ts';
 import { copyTuples } from './copy.ts';
+import { SET_OUR_PATH } from './search-path.ts';
 
 const STAGE = 'pg_temp.millrace_stage';
 
@@ -33,8 +34,8 @@ export function copyToStage(
 }
 
 /**
- * From the stage into the table. Waits for other transactions that are writing one of these keys, and takes the row if they roll back.
- * Returns the keys that were stored, ascending, 16 bytes each.
+ * From the stage into the table, in whatever search path is set. Waits for other transactions that are writing one of these keys, and
+ * takes the row if they roll back. Returns the keys that were stored, ascending, 16 bytes each.
  */
 export async function insertFromStage(
   client: pg.Client,
@@ -62,7 +63,7 @@ export interface Compared {
 
 /**
  * Looks up every staged key in the table, after the INSERT. `compares`: the user may read all columns, so that values are compared
- * as well; it is the same look-up, with a visit to the row.
+ * as well; it is the same look-up, with a visit to the row. Leaves the transaction in our search path: `=` for varchar may be anybody's.
  */
 export async function compareStage(
   client: pg.Client,
@@ -79,12 +80,12 @@ export async function compareStage(
   // A look into the index for each row, whatever the planner believes: it knows nothing of the stage, and statistics of the table from
   // a moment when it was empty (its first rows being written) make it compare every row with every other: minutes for 40,000. OFFSET 0
   // keeps the look-up a subquery of its own.
-  const { rows } = await client.query<{ swallowed: number; differing: number[] | null }>(
-    `SELECT count(*) FILTER (WHERE t.${key} IS NULL)::int AS swallowed, ${differing} AS differing
+  const results = (await client.query(
+    `${SET_OUR_PATH}; SELECT count(*) FILTER (WHERE t.${key} IS NULL)::int AS swallowed, ${differing} AS differing
      FROM (SELECT min(ord) AS first FROM ${STAGE}) o, ${STAGE} s
      LEFT JOIN LATERAL (SELECT ${[key, ...(compares ? others : [])].join(', ')} FROM ${tableSql} f WHERE f.${key} = s.${key} OFFSET 0) t ON true`,
-  );
-  const [row] = rows;
+  )) as unknown as pg.QueryResult<{ swallowed: number; differing: number[] | null }>[];
+  const row = results.at(-1)?.rows[0];
   return { swallowed: row?.swallowed ?? 0, differing: new Set(row?.differing ?? []) };
 }
 

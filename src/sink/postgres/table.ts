@@ -12,8 +12,8 @@ export interface EnsuredTable {
   readonly created: boolean;
   /** Name of the primary key's constraint, by which a duplicate key is told from any other unique violation. */
   readonly primaryKey: string;
-  /** The user may read every column that a file brings: a duplicate can be compared with the stored row. */
-  readonly comparable: boolean;
+  /** Columns that a file brings and that this user may not read; with any of them a duplicate cannot be compared with the stored row. */
+  readonly unreadable: readonly string[];
 }
 
 interface Relation {
@@ -72,10 +72,12 @@ export async function ensureTable(
     ...columnDifferences(table, columns),
     ...keyDifferences(table, primaryKey),
   ];
-  if (differences.length > 0 || primaryKey === null) throw doesNotFit(name, differences);
+  const lacking = rightsLacking(table, relation, columns);
+  if (differences.length > 0 || primaryKey === null) throw doesNotFit(name, [...differences, ...lacking]);
+  if (lacking.length > 0) throw lacksRights(name, lacking);
   const readable = new Set(columns.filter((column) => column.selectable).map((column) => column.name));
-  const comparable = table.columns.every(({ name: column }) => readable.has(column));
-  return { created, primaryKey: primaryKey.name, comparable };
+  const unreadable = table.columns.flatMap(({ name: column }) => (readable.has(column) ? [] : [column]));
+  return { created, primaryKey: primaryKey.name, unreadable };
 }
 
 function show({ schema, name }: TableName): string {
@@ -87,6 +89,14 @@ function doesNotFit(name: TableName, differences: readonly string[]): MillraceEr
   return new MillraceError('table', `table ${show(name)} exists but does not fit:\n${list}`, {
     wayOut:
       'Change the table accordingly, or name another one with --table; one that does not exist is created.',
+  });
+}
+
+function lacksRights(name: TableName, lacking: readonly string[]): MillraceError {
+  const list = lacking.map((each) => `  - ${each}`).join('\n');
+  return new MillraceError('table', `this user may not write to table ${show(name)}:\n${list}`, {
+    wayOut:
+      'connect as a role that may, or grant what is missing: "millrace roles" prints the rights of a role that runs (ingest) and of one that repairs (operator)',
   });
 }
 
@@ -167,7 +177,7 @@ async function readPrimaryKey(client: ClientBase, { oid }: Relation): Promise<Pr
   return rows[0] ?? null;
 }
 
-function relationDifferences({ kind, persistence, rowSecurity, schemaUsage }: Relation): string[] {
+function relationDifferences({ kind, persistence, rowSecurity }: Relation): string[] {
   const differences: string[] = [];
   if (kind !== 'r' && kind !== 'p') differences.push(`is ${KINDS[kind] ?? 'no table'}, must be a table`);
   if (persistence === 'u')
@@ -175,8 +185,23 @@ function relationDifferences({ kind, persistence, rowSecurity, schemaUsage }: Re
       'is UNLOGGED: a crash of the server empties it while the books say that its rows are stored',
     );
   if (rowSecurity) differences.push('has row security for this user: PostgreSQL refuses COPY into it');
-  if (!schemaUsage) differences.push('is in a schema that this user may not use: GRANT USAGE on it');
   return differences;
+}
+
+function rightsLacking(
+  table: TableDefinition,
+  { schemaUsage }: Relation,
+  existing: readonly ExistingColumn[],
+): string[] {
+  const byName = new Map(existing.map((column) => [column.name, column]));
+  const lacking = schemaUsage ? [] : ['is in a schema that this user may not use: GRANT USAGE on it'];
+  for (const { name } of table.columns) {
+    const column = byName.get(name);
+    if (column?.insertable === false) lacking.push(`column ${name}: this user has no INSERT privilege`);
+    if (name === table.key && column?.selectable === false)
+      lacking.push(`column ${name}: this user has no SELECT privilege, which ON CONFLICT needs`);
+  }
+  return lacking;
 }
 
 function columnDifferences(table: TableDefinition, existing: readonly ExistingColumn[]): string[] {
@@ -189,9 +214,6 @@ function columnDifferences(table: TableDefinition, existing: readonly ExistingCo
     if (column.generated) differences.push(`column ${name} is GENERATED: it cannot be written`);
     if (!fits(type, column.type))
       differences.push(`column ${name} is ${column.type}, must be ${fittingTypes(type)}`);
-    if (!column.insertable) differences.push(`column ${name}: this user has no INSERT privilege`);
-    if (name === table.key && !column.selectable)
-      differences.push(`column ${name}: this user has no SELECT privilege, which ON CONFLICT needs`);
     return differences;
   });
   const demanded = existing.filter((column) => column.demanded && !ours.has(column.name));

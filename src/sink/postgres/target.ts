@@ -9,6 +9,7 @@ import { closeEmbedded, openEmbedded } from './embedded.ts';
 import type { EmbeddedOptions } from './embedded.ts';
 import { guardLogin } from './logins.ts';
 import type { Login } from './logins.ts';
+import { OUR_PATH } from './search-path.ts';
 
 export interface DatabaseTarget {
   readonly kind: 'configured' | 'embedded';
@@ -33,7 +34,6 @@ const LOGINS_DEFAULT: readonly Login[] = ['scram-sha-256'];
 
 /**
  * What every connection is set to; users' own defaults for their database must not stall or cut a load.
- * `search_path` stays as the database has it: users' triggers may rest on it, and our SQL qualifies every name.
  */
 const SESSION_SETTINGS: Readonly<Record<string, string>> = {
   application_name: 'millrace',
@@ -160,14 +160,17 @@ function destroy(client: pg.Client): void {
 /** One round trip, in one transaction of the server's making. Time-outs that younger servers brought are set where known. */
 async function applySessionSettings(client: pg.Client): Promise<void> {
   const version = "pg_catalog.current_setting('server_version_num')::int";
-  const sets = Object.entries(SESSION_SETTINGS).map(([name, value]) => `SET ${name} = '${value}'`);
+  const sets = [
+    `SET search_path = ${OUR_PATH}`,
+    ...Object.entries(SESSION_SETTINGS).map(([name, value]) => `SET ${name} = '${value}'`),
+  ];
   const younger = Object.entries(TIMEOUT_SINCE).map(
     ([name, since]) => `SELECT pg_catalog.set_config('${name}', '0', false) WHERE ${version} >= ${since}`,
   );
-  const text = [`SELECT ${version} AS version`, ...sets, ...younger].join('; ');
+  const text = [...sets, ...younger, `SELECT ${version} AS version`].join('; ');
   // Several statements in one message give a list of results, which pg's types do not know.
   const results = (await client.query(text)) as unknown as pg.QueryResult<{ version: number }>[];
-  const found = results[0]?.rows[0]?.version ?? 0;
+  const found = results.at(-1)?.rows[0]?.version ?? 0;
   if (found >= SERVER_VERSION_MIN) return;
   throw new MillraceError(
     'database',

@@ -63,6 +63,17 @@ test('without sslmode a server elsewhere is verified, and this machine is not as
   );
 });
 
+test('channel binding is asked for, and the limit on the work of a login is that of the driver', () => {
+  for (const env of [
+    { DATABASE_URL: 'postgresql://u:p@db.example/d' },
+    { PGHOST: 'db.example', PGUSER: 'u' },
+  ]) {
+    const client = configuredDatabase(env)?.client as Record<string, unknown>;
+    assert.equal(client['enableChannelBinding'], true);
+    assert.ok(!('scramMaxIterations' in client));
+  }
+});
+
 test('only modes that keep what they say are taken, and nothing that would be silently weaker', () => {
   for (const [query, why] of [
     ['sslmode=prefer', /sslmode prefer, which goes on in plain text/],
