@@ -41,7 +41,7 @@ interface Scene {
   /** The indexes as they were before. */
   readonly shapes: readonly Shape[];
   /** From now on, builds stand still until the returned function is called. */
-  hold(): Promise<() => Promise<void>>;
+  readonly hold: () => Promise<() => Promise<void>>;
 }
 
 /**

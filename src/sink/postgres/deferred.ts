@@ -18,7 +18,7 @@ const LOCK_MS_MAX = 1_000;
 /** A build whose client is gone must not keep the table locked: the backend itself notices nothing before it is done. */
 const CLIENT_CHECK_MS = 2_000;
 /** Begins the application name of a connection while it builds; the name of the index follows. */
-export const BUILDER_NAME = 'millrace builds ';
+const BUILDER_NAME = 'millrace builds ';
 
 const LOCK_NOT_AVAILABLE = '55P03';
 const DUPLICATE_TABLE = '42P07';

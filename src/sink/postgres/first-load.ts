@@ -226,7 +226,7 @@ async function unlessAborted(work: Promise<void>, abort: AbortSignal): Promise<v
 }
 
 /** "1 index", "4 indexes" */
-export function indexes(count: number): string {
+function indexes(count: number): string {
   return count === 1 ? '1 index' : `${count} indexes`;
 }
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import pg from 'pg';
+import type pg from 'pg';
 import { MillraceError } from '../../../src/errors.ts';
 import type { PostgresSink } from '../../../src/sink/postgres/postgres.ts';
 import type { FirstLoadOptions } from '../../../src/sink/postgres/first-load.ts';
@@ -48,7 +48,7 @@ interface Scene {
   readonly backlog: { bytes: number };
   readonly stop: AbortController;
   /** A prepared sink; the table is there. */
-  sink(mode?: 'auto' | 'never', client?: pg.ClientConfig): Promise<PostgresSink>;
+  readonly sink: (mode?: 'auto' | 'never', client?: pg.ClientConfig) => Promise<PostgresSink>;
 }
 
 async function scene(): Promise<Scene> {
