@@ -104,7 +104,7 @@ export async function dropIndexes(
 ): Promise<Dropped> {
   const { client } = session;
   // The lock's time-out holds for the fence too: a take-over is over in less.
-  const settings = `SET LOCAL lock_timeout = ${LOCK_MS_MAX}; SET LOCAL synchronous_commit = on;`;
+  const settings = `SET LOCAL lock_timeout = ${LOCK_MS_MAX}; SET LOCAL synchronous_commit = on`;
   try {
     await beginFenced(session, setup, standing, settings);
     return await during('indexes', client, async () => {
@@ -155,7 +155,7 @@ export async function watchClient({ client }: Session): Promise<void> {
 
 /** Parallel workers stay off: two builds at once fill two processors, and each has the memory above. */
 const BUILD_SETTINGS = `SET LOCAL synchronous_commit = on; SET LOCAL max_parallel_maintenance_workers = 0; SET LOCAL default_tablespace = '';
-  SELECT set_config('maintenance_work_mem', (greatest(pg_size_bytes(current_setting('maintenance_work_mem')), ${BUILD_MEMORY_BYTES}) / 1024)::text, true);`;
+  SELECT set_config('maintenance_work_mem', (greatest(pg_size_bytes(current_setting('maintenance_work_mem')), ${BUILD_MEMORY_BYTES}) / 1024)::text, true)`;
 
 /** The definition of whatever has that name beside the table, as RECORD writes it; NULL when it is no index that works. */
 const PRESENT = `
