@@ -8,6 +8,7 @@ import { quoteIdentifier } from '../../schema/ddl.ts';
 import type { TableName } from '../../schema/table.ts';
 import { StepFault, during } from './fault.ts';
 import { beginFenced } from './fence.ts';
+import { SET_OUR_PATH, SET_THEIR_PATH } from './search-path.ts';
 import type { Session } from './session.ts';
 import type { Setup, Standing } from './standing.ts';
 
@@ -118,7 +119,7 @@ export async function dropIndexes(
       if (rows.length === 0) return kept(client, null);
       const names = rows.map((row) => row.name);
       const each = names.map((index) => `${quoteIdentifier(schema)}.${quoteIdentifier(index)}`);
-      await client.query(`DROP INDEX ${each.join(', ')}`);
+      await inPathOfTriggers(client, () => client.query(`DROP INDEX ${each.join(', ')}`));
       await client.query('COMMIT');
       failPoint('indexes-dropped');
       return { kind: 'dropped', names } as const;
@@ -142,6 +143,13 @@ async function unfit(client: pg.Client, { tableText, tableSql }: Setup): Promise
 async function kept(client: pg.Client, reason: string | null): Promise<Dropped> {
   await client.query('ROLLBACK');
   return { kind: 'kept', reason };
+}
+
+/** Event triggers of the user's may rest on the path that the database or the role has. What we send names everything in full. */
+async function inPathOfTriggers(client: pg.Client, work: () => Promise<unknown>): Promise<void> {
+  await client.query(SET_THEIR_PATH);
+  await work();
+  await client.query(SET_OUR_PATH);
 }
 
 /** Must be set before the build, and is not known on every system: where it is not, a lost build goes on to its end and is rolled back. */
@@ -195,7 +203,7 @@ export async function buildIndex(
         : end(client, 'ROLLBACK', 'taken');
     await client.query("SELECT set_config('application_name', $1, true)", [`${BUILDER_NAME}${index}`]);
     failPoint('index-building');
-    await create(client, record.definition);
+    await inPathOfTriggers(client, () => create(client, record.definition));
     failPoint('index-built');
     return end(client, 'COMMIT', 'built');
   });

@@ -19,6 +19,7 @@ import {
 import { StepFault, during } from './fault.ts';
 import { endBackend } from './fence.ts';
 import type { FirstLoadTools } from './first-load.ts';
+import { SET_THEIR_PATH } from './search-path.ts';
 import type { Session } from './session.ts';
 
 const PROGRESS_MS = 1_000;
@@ -83,11 +84,13 @@ export class IndexWork {
     }
   }
 
-  /** Statistics of an empty table make bad plans until autovacuum comes by. */
+  /** Statistics of an empty table make bad plans until autovacuum comes by. In the user's path: it calls functions that are indexed. */
   async analyze(): Promise<void> {
     const { setup } = this.#tools;
     await this.#persist(this.#first, ({ client }) =>
-      during('indexes', client, () => client.query(`ANALYZE ${setup.tableSql}`)),
+      during('indexes', client, () =>
+        client.query(`BEGIN; ${SET_THEIR_PATH}; ANALYZE ${setup.tableSql}; COMMIT`),
+      ),
     ).catch((error: unknown) =>
       setup.events.notice(`ANALYZE of ${setup.tableText} failed: ${forGood(error).message}`),
     );
