@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { environmentOf } from './environment.ts';
 import { MAIN } from './load.ts';
 import type { Scratch } from './scratch.ts';
-import { hasFirstLoad } from './sides/millrace.ts';
+import { LIVE_ARGS } from './sides/millrace.ts';
 import { endOf } from './sides/side.ts';
 
 const READY_MS_MAX = 30_000;
@@ -25,8 +25,7 @@ export async function startMillrace(
 ): Promise<Running> {
   mkdirSync(inbox, { recursive: true });
   const before = await leaseOf(scratch);
-  const mode = hasFirstLoad() ? ['--first-load', 'never'] : [];
-  const child = spawn(process.execPath, [MAIN, 'run', '--quiet', '--input', inbox, ...mode, ...more], {
+  const child = spawn(process.execPath, [MAIN, 'run', '--quiet', '--input', inbox, ...LIVE_ARGS, ...more], {
     env: environmentOf(scratch.url),
     stdio: ['ignore', 'ignore', 'pipe'],
   });

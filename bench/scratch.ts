@@ -47,10 +47,12 @@ export async function freshDatabase(server: Server): Promise<Scratch> {
   };
 }
 
-/** Rows and a checksum over all columns that a file brings, whatever the order of rows. */
+/** Rows, a checksum over all columns that a file brings, whatever the order of rows, and another over the indexes that work. */
 export async function checksum(scratch: Scratch): Promise<string> {
   const [row] = await scratch.query<{ sum: string }>(
-    `SELECT count(*) || ' rows, checksum ' || coalesce(sum(hashtextextended(ROW(${COLUMN_LIST})::text, 0)), 0) AS sum FROM events`,
+    `SELECT count(*) || ' rows, checksum ' || coalesce(sum(hashtextextended(ROW(${COLUMN_LIST})::text, 0)), 0) || ', ' ||
+       (SELECT count(*) || ' indexes ' || left(md5(string_agg(pg_get_indexdef(indexrelid), ';' ORDER BY indexrelid::regclass::text)), 8)
+        FROM pg_index WHERE indrelid = 'events'::regclass AND indisvalid) AS sum FROM events`,
   );
   return row?.sum ?? 'nothing';
 }

@@ -66,8 +66,17 @@ export class MillraceError extends Error {
  */
 export type Policy = 'wait' | 'unsure' | 'lookup' | 'restart' | 'bisect' | 'stop';
 
-/** The step of the transaction that failed. Only `rows` and `unsure` (with their constraint check) may be bisected. */
-export type Step = 'connect' | 'fence' | 'rows' | 'unsure' | 'checks' | 'rejects' | 'positions' | 'commit';
+/** The step of the transaction that failed; `indexes` is a transaction of its own. Only `rows` and `unsure` (with their constraint check) may be bisected. */
+export type Step =
+  | 'connect'
+  | 'fence'
+  | 'rows'
+  | 'unsure'
+  | 'checks'
+  | 'rejects'
+  | 'positions'
+  | 'commit'
+  | 'indexes';
 
 /** The fields of a PostgreSQL error that a policy may rest on; never its message, which is translated. */
 export interface DatabaseFault {

@@ -311,6 +311,13 @@ export const OPTIONS = {
     help: 'off: commits are faster, and a server crash may take the last ones back, rows and positions together; they are then read again',
     commands: ['run'],
   }),
+  firstLoad: option({
+    flag: 'first-load',
+    kind: oneOf(['auto', 'never']),
+    default: 'auto',
+    help: 'auto: while much (about 200,000 rows) goes into the empty table that Millrace made, its indexes but the primary key are away, and then built again; never: they stay',
+    commands: ['run'],
+  }),
   dataDir: option({
     flag: 'data',
     kind: folder,

@@ -55,7 +55,7 @@ export async function runPipeline(rooms: Rooms, ending: Ending): Promise<void> {
     if (opened === null || ending.stop.aborted) return;
     await rooms.source.open(opened.books);
     const flow = new Flow(rooms, queue, opened.forget, ending);
-    const restart = await flow.run();
+    const restart = (await flow.run()) ?? (await rooms.sink.finish());
     if (restart === null) return;
     rooms.meters.restarted(restart);
     vainRestarts = flow.progressed ? 0 : vainRestarts + 1;

@@ -70,6 +70,13 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
     lanes: options.lanes,
     synchronousCommit: options.synchronousCommit === 'on',
     events: sinkEvents(meters, log, ending),
+    firstLoad: {
+      mode: options.firstLoad,
+      backlogBytes: () => source.state.bytesWaiting,
+      stop: ending.stop,
+      told: (text) => log.info(text),
+      building: (text) => meters.waiting(text),
+    },
     programVersion: programVersion(),
     abort: ending.abort,
   });

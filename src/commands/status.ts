@@ -7,6 +7,7 @@ import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import type { StatusOptions } from '../options.ts';
 import type { Counts } from '../telemetry/meters.ts';
+import { buildsUnderWay, progressText } from '../sink/postgres/deferred.ts';
 import { count, counted, printable, tableText } from '../telemetry/text.ts';
 import {
   allSources,
@@ -34,27 +35,43 @@ export interface FileStatus extends Counts {
   readonly generation: string;
 }
 
+/** An index that a first load has dropped and that is not built again yet. */
+export interface DeferredIndex {
+  readonly table: string;
+  readonly name: string;
+  /** null: nobody builds it just now. `share` of the phase is 0 to 1, null where it does not count. */
+  readonly building: { readonly phase: string; readonly share: number | null } | null;
+}
+
 /** What `--json` prints. */
 export interface Status {
   readonly total: Counts & { readonly duplicatesConflicting: number };
   readonly files: readonly FileStatus[];
+  readonly deferredIndexes: readonly DeferredIndex[];
 }
 
 /** On a terminal more than this is not read; whatever asks for attention is shown all the same. */
 const FILES_SHOWN_MAX = 200;
 
+const NOTHING: Pick<Status, 'files' | 'deferredIndexes'> = { files: [], deferredIndexes: [] };
+
 export async function status(options: StatusOptions, io: CommandIo): Promise<ExitCode> {
   const notes: string[] = [];
   const outcome = await withBooks(options, io, async ({ client }) => {
     if (!(await haveBooks(client))) return null;
-    return readFiles(client, await chosenSources(client, options, notes), options.inputDir);
+    const sources = await chosenSources(client, options, notes);
+    return {
+      files: await readFiles(client, sources, options.inputDir),
+      deferredIndexes: await readDeferred(client, sources),
+    };
   });
   if (outcome.kind === 'interrupted') return EXIT.interrupted;
-  const files = outcome.kind === 'none' ? null : outcome.value;
-  if (files === null) notes.push('nothing was ever read into this database; millrace run begins');
-  const found: Status = { total: totalOf(files ?? []), files: files ?? [] };
+  const { files, deferredIndexes } = (outcome.kind === 'none' ? null : outcome.value) ?? NOTHING;
+  if (outcome.kind === 'none' || outcome.value === null)
+    notes.push('nothing was ever read into this database; millrace run begins');
+  const found: Status = { total: totalOf(files), files, deferredIndexes };
   for (const note of notes) io.stderr.write(`millrace: ${printable(note)}\n`);
-  if (found.files.length > 0)
+  if (found.files.length > 0 || deferredIndexes.length > 0)
     (options.json ? io.stderr : io.stdout).write(statusText(found, io.stdout.isTTY === true));
   if (options.json) io.stdout.write(`${JSON.stringify(found)}\n`);
   return EXIT.done;
@@ -113,6 +130,27 @@ async function readFiles(
   return files;
 }
 
+async function readDeferred(
+  client: pg.Client,
+  sources: readonly SourceRow[],
+): Promise<readonly DeferredIndex[]> {
+  const { rows } = await client.query<{ table: string; name: string }>(
+    'SELECT target AS "table", name FROM millrace.deferred_indexes WHERE target = ANY ($1) ORDER BY target, name',
+    [sources.map(({ target }) => target)],
+  );
+  if (rows.length === 0) return [];
+  const builds = await buildsUnderWay(client, null);
+  return rows.map(({ table, name }) => {
+    // A long name is cut off where it is shown.
+    const build = builds.find(({ index }) => index !== '' && name.startsWith(index));
+    return {
+      table,
+      name,
+      building: build === undefined ? null : { phase: build.phase, share: build.share },
+    };
+  });
+}
+
 async function fileStatus(row: TotalsRow, inputDir: string): Promise<FileStatus> {
   const { name, state, reason, source, generation } = row;
   const position = Number(row.position);
@@ -155,7 +193,7 @@ function totalOf(files: readonly FileStatus[]): Status['total'] {
 
 const HEADER = ['file', 'state', 'bytes', 'position', 'read', 'inserted', 'duplicates', 'rejected'];
 
-function statusText({ total, files }: Status, terminal: boolean): string {
+function statusText({ total, files, deferredIndexes }: Status, terminal: boolean): string {
   const quiet = files.filter(({ state }) => state === 'done');
   const left = terminal ? Math.max(0, quiet.length - FILES_SHOWN_MAX) : 0;
   const hidden = new Set(quiet.slice(0, left));
@@ -175,6 +213,12 @@ function statusText({ total, files }: Status, terminal: boolean): string {
   if (conflicting > 0)
     reasons.push(
       `of the duplicates, ${count(conflicting)} have other values than the stored event (duplicate_conflict in millrace.rejects)`,
+    );
+  for (const { table, name, building } of deferredIndexes)
+    reasons.push(
+      printable(
+        `${table} is without its index ${name} for the time of a first load${building === null ? '' : `; being built: ${progressText({ index: name, ...building })}`}`,
+      ),
     );
   const rest = left === 0 ? [] : [`${counted(left, 'older file')} not shown; --json lists all`];
   return `${[tableText(HEADER, [...rows, all]), ...reasons, ...rest].join('\n')}\n`;

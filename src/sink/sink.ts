@@ -60,6 +60,11 @@ export interface Sink {
    * Resolves with the reason when a restart in process is needed, or null when `abort` fires. Throws 'fenced'.
    */
   watch(abort: AbortSignal): Promise<string | null>;
+  /**
+   * Every batch is written and no more will come: completes what was put off for the sake of speed, or says that it is left to the next
+   * start. Resolves with the reason when a restart in process is needed, else null. Throws as `watch` does.
+   */
+  finish(): Promise<string | null>;
   /** Ends every lane's transaction and closes all connections; `open` may be called again. */
   leave(): Promise<void>;
 }

@@ -147,6 +147,7 @@ describe('status', () => {
     assert.deepEqual(found, {
       total: { records: 0, inserted: 0, duplicates: 0, duplicatesConflicting: 0, rejected: 0 },
       files: [],
+      deferredIndexes: [],
     });
     assert.match(stderr, /nothing was ever read into this database/);
     const { rows } = await library.client.query(`SELECT to_regnamespace('millrace') AS made`);
@@ -163,6 +164,7 @@ describe('status', () => {
         {
           total: { records: 0, inserted: 0, duplicates: 0, duplicatesConflicting: 0, rejected: 0 },
           files: [],
+          deferredIndexes: [],
         },
       ],
     );

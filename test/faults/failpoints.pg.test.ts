@@ -8,7 +8,9 @@ import { after, before, describe, test } from 'node:test';
 import { FAIL_ACTIONS, FAIL_POINTS, armedBy } from '../../src/failpoints.ts';
 import type { FailPoint } from '../../src/failpoints.ts';
 import type { TestRecord } from '../support/events.ts';
-import { csv, events, invalidEvent } from '../support/events.ts';
+import { csv, events, invalidEvent, wideCsv } from '../support/events.ts';
+import { OWN_INDEXES, deferredNames, indexNames } from '../support/indexes.ts';
+import type { Ask } from '../support/indexes.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
 import { Road } from '../support/road.ts';
@@ -44,7 +46,8 @@ describe('kill -9 at a named place', () => {
       withRoad(async (road, archive) => {
         const args = ['--once', '--settle', '100ms', ...argsFor(place, archive)];
         const all = new Map<string, readonly TestRecord[]>([['a.csv', RECORDS]]);
-        await road.put('a.csv', csv(RECORDS));
+        const isOfFirstLoad = place.startsWith('index');
+        await road.put('a.csv', isOfFirstLoad ? wideCsv(RECORDS) : csv(RECORDS));
         const run = road.start(args, { MILLRACE_FAILPOINT: `${place}:kill` });
         assert.equal((await run.ended).signal, 'SIGKILL');
         assert.match(run.said(), new RegExp(`fail-point ${place}: kill`));
@@ -52,6 +55,11 @@ describe('kill -9 at a named place', () => {
         await road.put('b.csv', csv(more));
         await road.once(args.slice(3));
         await road.balance(all.set('b.csv', more));
+        if (isOfFirstLoad) {
+          const ask: Ask = (text) => road.query(text);
+          assert.deepEqual(await deferredNames(ask), []);
+          assert.deepEqual(await indexNames(ask), [...OWN_INDEXES, 'events_pkey'].toSorted());
+        }
         if (args.includes('--after')) assert.deepEqual(readdirSync(road.folder), []);
         if (args.includes('archive')) assert.deepEqual(readdirSync(archive).toSorted(), ['a.csv', 'b.csv']);
       }));

@@ -53,3 +53,11 @@ export function events(from: number, count: number, variant = 0): TestRecord[] {
 export function csv(records: readonly TestRecord[], lineEnd = '\n'): string {
   return [HEADER, ...records.map((record) => record.text)].map((line) => line + lineEnd).join('');
 }
+
+/** The same records with a column that no table has, so that a few hundred of them are as many bytes as a first load wants. */
+export function wideCsv(records: readonly TestRecord[], bytes = 24_000_000): string {
+  const filler = 'x'.repeat(Math.ceil(bytes / records.length));
+  return [`${HEADER},filler`, ...records.map((record) => `${record.text},${filler}`)]
+    .map((line) => `${line}\n`)
+    .join('');
+}

@@ -15,8 +15,12 @@ import type { Sink, SinkEvents, WriteResult } from '../sink.ts';
 import { PostgresBooks } from './books.ts';
 import { Waits, drop, newSlot, unlessAborted, untilDone } from './connector.ts';
 import type { Slot } from './connector.ts';
+import { readProspect } from './deferred.ts';
+import type { Prospect } from './deferred.ts';
 import { RestartNeeded, during } from './fault.ts';
 import { registerSource, takeFence } from './fence.ts';
+import { FirstLoad } from './first-load.ts';
+import type { FirstLoadOptions } from './first-load.ts';
 import { migrate } from './migrate.ts';
 import { destroy, openSession, refuseTransactionPooling } from './session.ts';
 import type { Session } from './session.ts';
@@ -38,6 +42,8 @@ export interface PostgresSinkOptions {
   /** false: commits are acknowledged before they are on disk; rows and positions may vanish together in a crash. */
   readonly synchronousCommit: boolean;
   readonly events: SinkEvents;
+  /** Default: none is begun, one that an earlier run has begun is ended. */
+  readonly firstLoad?: FirstLoadOptions;
   readonly programVersion: string;
   /** Ends the waiting for a database that is away. */
   readonly abort?: AbortSignal;
@@ -64,8 +70,16 @@ export async function openPostgresSink(options: PostgresSinkOptions): Promise<Po
   if (prepared === null) return null;
   const { setup, created, unreadable } = prepared;
   if (unreadable.length > 0) options.events.notice(cannotCompare(setup.tableText, unreadable));
-  return new LanesAndBooks(setup, options.lanes, waits, created);
+  return new LanesAndBooks(setup, options, waits, created);
 }
+
+const NO_FIRST_LOAD: FirstLoadOptions = {
+  mode: 'never',
+  backlogBytes: () => 0,
+  stop: new AbortController().signal,
+  told: () => {},
+  building: () => {},
+};
 
 /** Not being able to tell must be heard: the count of conflicts would look like none. */
 function cannotCompare(tableText: string, unreadable: readonly string[]): string {
@@ -107,6 +121,7 @@ interface Opened {
   readonly lanes: readonly Slot[];
   readonly booksSlot: Slot;
   readonly books: Books;
+  readonly firstLoad: FirstLoad;
   readonly turns: Turns;
   readonly bell: Bell;
   readonly closing: AbortController;
@@ -116,33 +131,35 @@ class LanesAndBooks implements PostgresSink {
   readonly lanes: number;
   readonly tableCreated: boolean;
   readonly #setup: Setup;
+  readonly #options: PostgresSinkOptions;
   readonly #waits: Waits;
   readonly #epoch = randomUUID();
   #taken = false;
   #opened: Opened | null = null;
 
-  constructor(setup: Setup, lanes: number, waits: Waits, tableCreated: boolean) {
+  constructor(setup: Setup, options: PostgresSinkOptions, waits: Waits, tableCreated: boolean) {
     this.#setup = setup;
-    this.lanes = lanes;
+    this.#options = options;
+    this.lanes = options.lanes;
     this.#waits = waits;
     this.tableCreated = tableCreated;
   }
 
   async open(abort: AbortSignal): Promise<{ forget: bigint; books: Books } | null> {
-    const standing = await untilDone(
+    const taken = await untilDone(
       () => unlessAborted(this.#takeOver(), abort),
       this.#waits,
       this.#setup.target.describe,
       abort,
     );
-    if (standing === null) return null;
+    if (taken === null) return null;
     this.#taken = true;
-    this.#opened = this.#furnish(standing);
-    return { forget: standing.forget, books: this.#opened.books };
+    this.#opened = this.#furnish(taken.standing, taken.prospect);
+    return { forget: taken.standing.forget, books: this.#opened.books };
   }
 
-  write(lane: number, batch: Batch, abort: AbortSignal): Promise<WriteResult> {
-    const { standing, lanes, books, bell, closing } = this.#here();
+  async write(lane: number, batch: Batch, abort: AbortSignal): Promise<WriteResult> {
+    const { standing, lanes, books, firstLoad, bell, closing } = this.#here();
     const slot = lanes[lane];
     if (slot === undefined) throw new RangeError(`there is no lane ${lane}`);
     const park = (info: GenerationInfo, reason: string): Promise<void> =>
@@ -151,7 +168,21 @@ class LanesAndBooks implements PostgresSink {
         throw error instanceof BooksClosed ? new RestartNeeded(error.message) : error;
       });
     const tools = { setup: this.#setup, standing, slot, waits: this.#waits, onEnd: () => bell.ring(), park };
-    return writeBatch(tools, batch, AbortSignal.any([abort, closing.signal]));
+    const ending = AbortSignal.any([abort, closing.signal]);
+    await firstLoad.pass(ending);
+    let result: WriteResult | null = null;
+    try {
+      return (result = await writeBatch(tools, batch, ending));
+    } finally {
+      firstLoad.written(result);
+    }
+  }
+
+  async finish(): Promise<string | null> {
+    const { standing, firstLoad } = this.#here();
+    await firstLoad.finish();
+    if (standing.failed !== null) throw standing.failed.error;
+    return standing.broken;
   }
 
   watch(abort: AbortSignal): Promise<string | null> {
@@ -160,22 +191,23 @@ class LanesAndBooks implements PostgresSink {
     return watchOver(tools, AbortSignal.any([abort, closing.signal]));
   }
 
-  leave(): Promise<void> {
+  async leave(): Promise<void> {
     const opened = this.#opened;
     this.#opened = null;
-    if (opened === null) return Promise.resolve();
+    if (opened === null) return;
     opened.closing.abort();
     for (const slot of [...opened.lanes, opened.booksSlot]) drop(slot);
-    return opened.turns.take(async () => drop(opened.booksSlot));
+    await Promise.all([opened.firstLoad.ended, opened.turns.take(async () => drop(opened.booksSlot))]);
   }
 
   /** The same epoch at every try: after a lost answer only that one is accepted. */
-  async #takeOver(): Promise<Standing> {
+  async #takeOver(): Promise<{ standing: Standing; prospect: Prospect }> {
     const session = await openSession(this.#setup.target, this.#setup.synchronousCommit);
     try {
       const forget = await takeFence(session, this.#setup, this.#epoch, !this.#taken);
       failPoint('fence-taken');
-      return standingOf(session, this.#epoch, forget);
+      const prospect = await readProspect(session, this.#setup);
+      return { standing: standingOf(session, this.#epoch, forget), prospect };
     } catch (error) {
       if (error instanceof RestartNeeded)
         throw new MillraceError('database', error.message, { cause: error });
@@ -185,7 +217,7 @@ class LanesAndBooks implements PostgresSink {
     }
   }
 
-  #furnish(standing: Standing): Opened {
+  #furnish(standing: Standing, prospect: Prospect): Opened {
     const [bell, turns, closing, booksSlot] = [
       new Bell(),
       new Turns(),
@@ -208,8 +240,11 @@ class LanesAndBooks implements PostgresSink {
       onFailed,
       closing: closing.signal,
     });
+    const { tableName, firstLoad: options = NO_FIRST_LOAD } = this.#options;
+    const loadTools = { setup: this.#setup, standing, tableName, options, waits: this.#waits };
+    const firstLoad = new FirstLoad({ ...loadTools, onBroken, onFailed, closing: closing.signal }, prospect);
     const lanes = Array.from({ length: this.lanes }, () => newSlot('lane'));
-    return { standing, lanes, booksSlot, books, turns, bell, closing };
+    return { standing, lanes, booksSlot, books, firstLoad, turns, bell, closing };
   }
 
   #here(): Opened {
