@@ -29,7 +29,7 @@ import type { Entry, ScanRule, Unreadable } from './scan.ts';
 import { look, scan } from './scan.ts';
 import type { Source, SourceState, SourceTask, Verdict } from './source.ts';
 import type { Watcher } from './watcher.ts';
-import { watchFolder } from './watcher.ts';
+import { watchFailure, watchFolder } from './watcher.ts';
 
 /** Between two goes at what time decides; so the books are asked to finish files at most four times a second, unless a call is full. */
 const ATTEND_EVERY_MS = 250;
@@ -175,7 +175,18 @@ class Directory implements DirectorySource {
     this.#watcher = watchFolder(settings.directory, settings.recursive, this.#rule.accepts, {
       look: (paths) => this.#lookAt(paths),
       scan: () => this.#scanBell.ring(),
+      failed: (code) => this.#noteWatchFailure(code),
     });
+  }
+
+  /** Nothing is lost by it, files are only found later; said once per cause. */
+  #noteWatchFailure(code: string): void {
+    const { directory, scanEveryMs } = this.#desk.settings;
+    noticeOnce(
+      this.#desk,
+      `watch:${code}`,
+      `${directory} cannot be watched for events (${code}; ${watchFailure(code)}): the scan every ${scanEveryMs / 1000} s finds all files`,
+    );
   }
 
   #lookAt(paths: readonly string[]): void {

@@ -6,6 +6,7 @@ import { basename } from 'node:path';
 
 import { watch } from 'chokidar';
 
+import { codeOf } from './content.ts';
 import { isIgnored } from './names.ts';
 
 /** With more names at once a scan of the folder is cheaper than its parts. */
@@ -16,6 +17,8 @@ export interface Hints {
   look(paths: readonly string[]): void;
   /** Something was missed or broke: scan. */
   scan(): void;
+  /** The system gives no (or no more) events; with the errno name. */
+  failed(code: string): void;
 }
 
 export interface Watcher {
@@ -53,8 +56,23 @@ export function watchFolder(
   watcher.on('change', note);
   watcher.on('unlink', note);
   watcher.on('unlinkDir', () => hints.scan());
-  watcher.on('error', () => hints.scan());
+  watcher.on('error', (error) => {
+    hints.failed(codeOf(error));
+    hints.scan();
+  });
   return { close: () => watcher.close() };
+}
+
+/** What a person can do about it, by errno name; where nothing is known, the scan is all there is to say. */
+export function watchFailure(code: string): string {
+  switch (code) {
+    case 'ENOSPC':
+      return 'the kernel gives no more watches: raise the sysctl fs.inotify.max_user_watches';
+    case 'EMFILE':
+      return 'no more inotify instances or open files: raise the sysctl fs.inotify.max_user_instances, or ulimit -n';
+    default:
+      return 'the system refuses to watch it';
+  }
 }
 
 /** Sub-folders must be let through with `recursive`; without a stat their names may look like anything. */
