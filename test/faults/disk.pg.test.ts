@@ -269,7 +269,8 @@ test(
           const records = events(from + index * 50, 50);
           placed.set(`${name}/a.csv`, records);
           writeFileSync(road.path(`${name}/a.csv`), csv(records));
-          if (index === 5) await until('the first half', async () => (await road.count()) === round * 600 + 300);
+          if (index === 5)
+            await until('the first half', async () => (await road.count()) === round * 600 + 300);
         }
         await until('all rows', async () => (await road.count()) === (round + 1) * 600);
         running.terminate();
