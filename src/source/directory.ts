@@ -1,7 +1,7 @@
 // Room 1: a directory as a source. The wiring of its parts: when to look, whom to ask, what to hand out. What looks mean is looks.ts,
 // what answers of workers mean is acceptance.ts, what time decides is closing.ts.
 
-import { lstatSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
@@ -242,6 +242,14 @@ class Directory implements DirectorySource {
     this.bell.ring();
   }
 
+  /** Gone, back, or another one: a watcher may keep silent about the folder itself, and the next scan may be an hour away. */
+  #folderChanged(): boolean {
+    if (this.#folderInode === 0n) return false;
+    const inode = inodeOfFolder(this.#desk.settings.directory);
+    if (this.#folderFault !== null) return inode !== 0n;
+    return inode !== this.#folderInode;
+  }
+
   /** Says once that the folder is away, and watches it anew when it is back or another one. */
   #noteFolder(fault: string | null): void {
     const { settings } = this.#desk;
@@ -250,10 +258,7 @@ class Directory implements DirectorySource {
         `the input folder ${settings.directory} cannot be read (${fault}): waiting for it`,
       );
     }
-    const inode =
-      fault === null
-        ? (lstatSync(settings.directory, { bigint: true, throwIfNoEntry: false })?.ino ?? 0n)
-        : 0n;
+    const inode = fault === null ? inodeOfFolder(settings.directory) : 0n;
     const isNew =
       fault === null &&
       this.#folderInode !== 0n &&
@@ -285,6 +290,7 @@ class Directory implements DirectorySource {
       const still = desk.books === null ? [] : attend(desk);
       if (still.length > 0) await finish(desk, still);
       this.#inquiry.start();
+      if (this.#watcher !== null && this.#folderChanged()) this.#scanBell.ring();
       if (desk.settings.once && this.#scanned && !this.#exhausted && !this.#lastLook && isIdle(desk)) {
         this.#lastLook = true;
         this.#scanBell.ring();
@@ -347,6 +353,15 @@ function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan:
     closed: false,
     requestScan,
   };
+}
+
+/** Of what is read, also behind a symlink that may have been pointed elsewhere; 0 when it has just gone. */
+function inodeOfFolder(path: string): bigint {
+  try {
+    return statSync(path, { bigint: true }).ino;
+  } catch {
+    return 0n;
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 // chokidar as a hint: "look at these names now", "look at everything". Nothing rests on it: events are lost without a word (libuv drops
 // inotify's overflow signal, names that are not UTF-8 are never reported), and the reconciling scan finds what it missed.
 
+import { realpathSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { basename } from 'node:path';
 
@@ -35,6 +36,8 @@ export function watchFolder(
   accepts: (name: string) => boolean,
   hints: Hints,
 ): Watcher {
+  // chokidar does not look behind a symlink, as which the folder itself may be given.
+  const real = realOf(folder);
   const named = new Set<string>();
   const flush = (): void => {
     const paths = [...named];
@@ -44,12 +47,12 @@ export function watchFolder(
   };
   const note = (path: string): void => {
     if (named.size === 0) setImmediate(flush);
-    named.add(path);
+    named.add(folder + path.slice(real.length));
   };
-  const watcher = watch(folder, {
+  const watcher = watch(real, {
     ignoreInitial: true,
     followSymlinks: false,
-    ignored: (path, stats) => path !== folder && isForeign(basename(path), stats, recursive, accepts),
+    ignored: (path, stats) => path !== real && isForeign(basename(path), stats, recursive, accepts),
     ...(recursive ? {} : { depth: 0 }),
   });
   watcher.on('add', note);
@@ -61,6 +64,15 @@ export function watchFolder(
     hints.scan();
   });
   return { close: () => watcher.close() };
+}
+
+/** The path itself when it has just gone: the next scan says what became of it. */
+function realOf(folder: string): string {
+  try {
+    return realpathSync(folder);
+  } catch {
+    return folder;
+  }
 }
 
 /** What a person can do about it, by errno name; where nothing is known, the scan is all there is to say. */
