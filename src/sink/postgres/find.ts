@@ -42,7 +42,7 @@ const FILE_COLUMNS = `generation, name, name_bytes, dev, ino, birth_ns, replaces
  * Two index scans, where an OR would read all files of the source; and so would a join by generation: with 100,000 files in the books and
  * 500 in a question it was a sequential scan, 60 ms instead of 13, quadratic over a start.
  */
-const FILES = `
+export const FILES = `
   SELECT ${FILE_COLUMNS} FROM millrace.files WHERE source_id = $1 AND ino = ANY($2::numeric[])
   UNION
   SELECT ${FILE_COLUMNS} FROM millrace.files WHERE source_id = $1 AND name_bytes = ANY($3::bytea[])
