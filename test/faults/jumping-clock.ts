@@ -24,5 +24,3 @@ class JumpingDate extends TrueDate {
 }
 
 globalThis.Date = JumpingDate as DateConstructor;
-
-export {};

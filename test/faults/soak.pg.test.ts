@@ -77,7 +77,12 @@ test('a lost row, a changed one and one stored in place of another are seen in t
 
 test('quarters are those of time, and the longest life is found', () => {
   const sample = (atMs: number, life: number, rssMiB: number): Sample => ({
-    ...{ atMs, life, ageMs: atMs, rssMiB, openFiles: 30, filesWaiting: 0 },
+    atMs,
+    life,
+    ageMs: atMs,
+    rssMiB,
+    openFiles: 30,
+    filesWaiting: 0,
   });
   const samples = [
     sample(0, 1, 100),

@@ -13,7 +13,7 @@ import { startFaultProxy } from '../support/fault-proxy.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
 import { Road } from '../support/road.ts';
-import type { Damage, Victims } from './nemesis.ts';
+import type { Victims } from './nemesis.ts';
 import { EVILS, noDamage } from './nemesis.ts';
 import { NO_SUMS, SUMS_SQL, addSums } from './soak-content.ts';
 import type { Sums } from './soak-content.ts';
@@ -55,8 +55,6 @@ export interface Soaked {
   readonly endedMs: number;
   readonly evils: Readonly<Record<string, number>>;
   readonly counts: Supervisor['counts'];
-  readonly damage: Damage;
-  readonly cuts: number;
   readonly produced: Produced;
   readonly stored: Sums;
   readonly samples: readonly Sample[];
@@ -157,9 +155,17 @@ class Soaking {
     const stored = await this.#ledger();
     await this.#checkBooks(produced, stored);
     return {
-      ...{ fullSpeed, rate, beganMs, endedMs, produced, stored, restMs, samples: this.#samples },
-      ...{ evils: this.#evils, damage: this.#damage, databaseMiBMax: this.#databaseMiBMax },
-      ...{ counts: victims.program.counts, cuts: victims.proxy.cuts },
+      fullSpeed,
+      rate,
+      beganMs,
+      endedMs,
+      produced,
+      stored,
+      restMs,
+      samples: this.#samples,
+      evils: this.#evils,
+      counts: victims.program.counts,
+      databaseMiBMax: this.#databaseMiBMax,
       violations: [...this.#violations, ...victims.program.violations],
     };
   }
