@@ -65,7 +65,8 @@ class Directory implements DirectorySource {
   #closing: Promise<void> | null = null;
   #scanned = false;
   #exhausted = false;
-  #folderInode = 0n;
+  /** Empty before the first look. */
+  #folderIdentity = '';
   #folderFault: string | null = null;
   /** The next scan decides whether --once is over. */
   #lastLook = false;
@@ -244,10 +245,10 @@ class Directory implements DirectorySource {
 
   /** Gone, back, or another one: a watcher may keep silent about the folder itself, and the next scan may be an hour away. */
   #folderChanged(): boolean {
-    if (this.#folderInode === 0n) return false;
-    const inode = inodeOfFolder(this.#desk.settings.directory);
-    if (this.#folderFault !== null) return inode !== 0n;
-    return inode !== this.#folderInode;
+    if (this.#folderIdentity === '') return false;
+    const identity = identityOfFolder(this.#desk.settings.directory);
+    if (this.#folderFault !== null) return identity !== '';
+    return identity !== this.#folderIdentity;
   }
 
   /** Says once that the folder is away, and watches it anew when it is back or another one. */
@@ -258,13 +259,13 @@ class Directory implements DirectorySource {
         `the input folder ${settings.directory} cannot be read (${fault}): waiting for it`,
       );
     }
-    const inode = fault === null ? inodeOfFolder(settings.directory) : 0n;
+    const identity = fault === null ? identityOfFolder(settings.directory) : '';
     const isNew =
       fault === null &&
-      this.#folderInode !== 0n &&
-      (this.#folderFault !== null || inode !== this.#folderInode);
+      this.#folderIdentity !== '' &&
+      (this.#folderFault !== null || identity !== this.#folderIdentity);
     this.#folderFault = fault;
-    if (inode !== 0n) this.#folderInode = inode;
+    if (identity !== '') this.#folderIdentity = identity;
     if (!isNew) return;
     settings.events.notice(`the input folder ${settings.directory} is there again`);
     const old = this.#watcher;
@@ -355,12 +356,13 @@ function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan:
   };
 }
 
-/** Of what is read, also behind a symlink that may have been pointed elsewhere; 0 when it has just gone. */
-function inodeOfFolder(path: string): bigint {
+/** Of what is read, also behind a symlink that may have been pointed elsewhere. A new folder often gets the inode of the old one. Empty when it is gone. */
+function identityOfFolder(path: string): string {
   try {
-    return statSync(path, { bigint: true }).ino;
+    const { dev, ino, birthtimeNs } = statSync(path, { bigint: true });
+    return `${dev}:${ino}:${birthtimeNs}`;
   } catch {
-    return 0n;
+    return '';
   }
 }
 
