@@ -55,6 +55,8 @@ export function watchFolder(
     ignored: (path, stats) => path !== real && isForeign(basename(path), stats, recursive, accepts),
     ...(recursive ? {} : { depth: 0 }),
   });
+  // What came after the last scan and before there was a watch.
+  watcher.on('ready', () => hints.scan());
   watcher.on('add', note);
   watcher.on('change', note);
   watcher.on('unlink', note);
