@@ -13,7 +13,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help run generate bench bench-peers test torture check format sbom audit millrace psql clean
+.PHONY: help run generate bench bench-peers test torture soak check format sbom audit millrace psql clean
 
 # The shell text that finds or brings the tools and prints the PATH to use. It travels in the environment, because make
 # before 3.82 has no multi-line recipes, and runs in a subshell, so that nothing of it reaches the program.
@@ -196,6 +196,9 @@ test: ## run the tests; ARGS="test/core" or ARGS="--test-name-pattern=uuid" for 
 
 torture: ## kill, cut and stop everything at random and check the books; ARGS="--minutes 30 --seed 7"
 	@$(tools) unset NODE_OPTIONS; exec node test/faults/main.ts $(value ARGS)
+
+soak: ## a load at 70 % of full speed with a fault every 20 s, 30 minutes of it; ARGS="--minutes 3 --seed 7"
+	@$(tools) unset NODE_OPTIONS; exec node test/faults/soak-main.ts $(value ARGS)
 
 check: ## check types, lint rules and import walls, format, dead code
 	@$(tools) unset NODE_OPTIONS; failed=; bin=node_modules/.bin; \

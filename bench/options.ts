@@ -11,6 +11,7 @@ export const BENCHMARKS = [
   'scale',
   'parse',
   'memory',
+  'many-files',
   'soak',
 ] as const;
 
@@ -53,6 +54,7 @@ benchmarks (without any: ${USUAL.join(', ')})
   scale        how the rate holds as the table grows, beside \\copy (10 M rows)
   parse        one worker: byte path and papaparse path
   memory       peak memory and processor time of a run; bytes and time per key of the dedup set
+  many-files   100,000 files dropped at once, and a start on a folder that holds them; --rows is ten times the files
   soak         a steady load for --seconds (600): latency by minute, memory over time
 
 options

@@ -5,6 +5,7 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bench } from './bench.ts';
 import { latency } from './benchmarks/latency.ts';
+import { manyFiles } from './benchmarks/many-files.ts';
 import { memory } from './benchmarks/memory.ts';
 import { parse } from './benchmarks/parse.ts';
 import { resent } from './benchmarks/resent.ts';
@@ -64,6 +65,8 @@ function runOne(bench: Bench, name: Benchmark): Promise<Outcome> {
       return parse(bench);
     case 'memory':
       return memory(bench);
+    case 'many-files':
+      return manyFiles(bench);
     case 'soak':
       return soak(bench);
     default:

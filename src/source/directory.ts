@@ -1,7 +1,7 @@
 // Room 1: a directory as a source. The wiring of its parts: when to look, whom to ask, what to hand out. What looks mean is looks.ts,
 // what answers of workers mean is acceptance.ts, what time decides is closing.ts.
 
-import { lstatSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
@@ -29,7 +29,7 @@ import type { Entry, ScanRule, Unreadable } from './scan.ts';
 import { look, scan } from './scan.ts';
 import type { Source, SourceState, SourceTask, Verdict } from './source.ts';
 import type { Watcher } from './watcher.ts';
-import { watchFolder } from './watcher.ts';
+import { watchFailure, watchFolder } from './watcher.ts';
 
 /** Between two goes at what time decides; so the books are asked to finish files at most four times a second, unless a call is full. */
 const ATTEND_EVERY_MS = 250;
@@ -65,7 +65,8 @@ class Directory implements DirectorySource {
   #closing: Promise<void> | null = null;
   #scanned = false;
   #exhausted = false;
-  #folderInode = 0n;
+  /** Empty before the first look. */
+  #folderIdentity = '';
   #folderFault: string | null = null;
   /** The next scan decides whether --once is over. */
   #lastLook = false;
@@ -175,7 +176,18 @@ class Directory implements DirectorySource {
     this.#watcher = watchFolder(settings.directory, settings.recursive, this.#rule.accepts, {
       look: (paths) => this.#lookAt(paths),
       scan: () => this.#scanBell.ring(),
+      failed: (code) => this.#noteWatchFailure(code),
     });
+  }
+
+  /** Nothing is lost by it, files are only found later; said once per cause. */
+  #noteWatchFailure(code: string): void {
+    const { directory, scanEveryMs } = this.#desk.settings;
+    noticeOnce(
+      this.#desk,
+      `watch:${code}`,
+      `${directory} cannot be watched for events (${code}; ${watchFailure(code)}): the scan every ${scanEveryMs / 1000} s finds all files`,
+    );
   }
 
   #lookAt(paths: readonly string[]): void {
@@ -231,6 +243,14 @@ class Directory implements DirectorySource {
     this.bell.ring();
   }
 
+  /** Gone, back, or another one: a watcher may keep silent about the folder itself, and the next scan may be an hour away. */
+  #folderChanged(): boolean {
+    if (this.#folderIdentity === '') return false;
+    const identity = identityOfFolder(this.#desk.settings.directory);
+    if (this.#folderFault !== null) return identity !== '';
+    return identity !== this.#folderIdentity;
+  }
+
   /** Says once that the folder is away, and watches it anew when it is back or another one. */
   #noteFolder(fault: string | null): void {
     const { settings } = this.#desk;
@@ -239,16 +259,13 @@ class Directory implements DirectorySource {
         `the input folder ${settings.directory} cannot be read (${fault}): waiting for it`,
       );
     }
-    const inode =
-      fault === null
-        ? (lstatSync(settings.directory, { bigint: true, throwIfNoEntry: false })?.ino ?? 0n)
-        : 0n;
+    const identity = fault === null ? identityOfFolder(settings.directory) : '';
     const isNew =
       fault === null &&
-      this.#folderInode !== 0n &&
-      (this.#folderFault !== null || inode !== this.#folderInode);
+      this.#folderIdentity !== '' &&
+      (this.#folderFault !== null || identity !== this.#folderIdentity);
     this.#folderFault = fault;
-    if (inode !== 0n) this.#folderInode = inode;
+    if (identity !== '') this.#folderIdentity = identity;
     if (!isNew) return;
     settings.events.notice(`the input folder ${settings.directory} is there again`);
     const old = this.#watcher;
@@ -274,6 +291,7 @@ class Directory implements DirectorySource {
       const still = desk.books === null ? [] : attend(desk);
       if (still.length > 0) await finish(desk, still);
       this.#inquiry.start();
+      if (this.#watcher !== null && this.#folderChanged()) this.#scanBell.ring();
       if (desk.settings.once && this.#scanned && !this.#exhausted && !this.#lastLook && isIdle(desk)) {
         this.#lastLook = true;
         this.#scanBell.ring();
@@ -336,6 +354,16 @@ function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan:
     closed: false,
     requestScan,
   };
+}
+
+/** Of what is read, also behind a symlink that may have been pointed elsewhere. A new folder often gets the inode of the old one. Empty when it is gone. */
+function identityOfFolder(path: string): string {
+  try {
+    const { dev, ino, birthtimeNs } = statSync(path, { bigint: true });
+    return `${dev}:${ino}:${birthtimeNs}`;
+  } catch {
+    return '';
+  }
 }
 
 /**

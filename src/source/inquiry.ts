@@ -50,7 +50,7 @@ export class Inquiry {
   async #askAll(): Promise<void> {
     const desk = this.#desk;
     while (desk.unknown.size > 0 && !desk.closed) {
-      const files = [...desk.unknown].slice(0, QUESTIONS_MAX);
+      const files = firstOf(desk.unknown, QUESTIONS_MAX);
       const { era } = desk;
       try {
         const known = (await desk.books?.find(files.map(queryOf))) ?? [];
@@ -116,6 +116,16 @@ export class Inquiry {
     }
     this.#comparing += 1;
   }
+}
+
+/** Without a copy of the whole: there may be 100,000. */
+function firstOf<T>(all: Iterable<T>, count: number): T[] {
+  const first: T[] = [];
+  for (const one of all) {
+    first.push(one);
+    if (first.length === count) break;
+  }
+  return first;
 }
 
 function queryOf(file: SourceFile): { nameBytes: Uint8Array; ino: bigint } {

@@ -99,6 +99,12 @@ test('scale compares the end of a load with its beginning, soak leaves a histogr
   assert.ok(readdirSync(join(folder, 'report')).includes('soak.hlog'));
 });
 
+test('5,000 files dropped at once are all stored and done, and a new one among them is found after a start', async () => {
+  const { line } = await run('many-files', '--rows', '50000');
+  const { files, rows } = line['manyFiles'] as { files: number; rows: number };
+  assert.deepEqual([files, rows], [5_000, 50_000]);
+});
+
 test('a side that stores something else has no number', async () => {
   const load = await makeLoad(join(folder, 'liars'), 100);
   const honest = copySide(folder, 1);

@@ -6,6 +6,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -21,6 +22,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { csv, events } from '../support/events.ts';
+import type { TestRecord } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
 import type { Road } from '../support/road.ts';
@@ -211,7 +213,10 @@ for (const error of ['ENOSPC', 'EMFILE'])
         await road.put('b.csv', csv(events(50, 50)));
         await until('the rows that no event told of', async () => (await road.count()) === 100);
         running.terminate();
-        await running.ended;
+        const { stderr } = await running.ended;
+        const sysctl =
+          error === 'EMFILE' ? /fs\.inotify\.max_user_instances/g : /fs\.inotify\.max_user_watches/g;
+        assert.equal(stderr.match(sysctl)?.length, 1, stderr);
         await road.balance(
           new Map([
             ['a.csv', events(0, 50)],
@@ -220,6 +225,62 @@ for (const error of ['ENOSPC', 'EMFILE'])
         );
       }),
   );
+
+/** The program in a user namespace of its own, in which the kernel itself gives out so few watches. */
+function withWatches(road: Road, watches: number, args: readonly string[]): Traced {
+  const command = `echo ${watches} > /proc/sys/user/max_inotify_watches && exec "$@"`;
+  const run = [process.execPath, MAIN, 'run', '--input', road.folder, ...args];
+  const child = spawn('unshare', ['-U', '-r', 'sh', '-c', command, 'sh', ...run], {
+    env: road.database.env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const ended = new Promise<{ code: number | null; stderr: string }>((resolve) => {
+    child.on('close', (code) => resolve({ code, stderr }));
+  });
+  return { ended, terminate: () => void child.kill('SIGTERM') };
+}
+
+/** Why watches cannot be taken away from one program here; false when they can. */
+function cannotTakeWatches(): string | false {
+  try {
+    const command = 'echo 0 > /proc/sys/user/max_inotify_watches';
+    execFileSync('unshare', ['-U', '-r', 'sh', '-c', command], { stdio: 'ignore' });
+    return false;
+  } catch {
+    return 'there are no user namespaces here in which watches could be taken away';
+  }
+}
+
+test(
+  'watches exhausted in the kernel: the scan finds every file, in sub-folders too, and one sentence names the sysctl',
+  { skip: cannotTakeWatches(), timeout: 120_000 },
+  () =>
+    withRoad(server, async (road) => {
+      const placed = new Map<string, TestRecord[]>();
+      // One for the folder itself, none for what is in it; then none at all.
+      for (const [round, watches] of [1, 0].entries()) {
+        const from = round * 1_000;
+        const running = withWatches(road, watches, ['--recursive', '--scan-every', '200ms']);
+        for (let index = 0; index < 12; index += 1) {
+          const name = `${round}-${index}`;
+          mkdirSync(road.path(name));
+          const records = events(from + index * 50, 50);
+          placed.set(`${name}/a.csv`, records);
+          writeFileSync(road.path(`${name}/a.csv`), csv(records));
+          if (index === 5)
+            await until('the first half', async () => (await road.count()) === round * 600 + 300);
+        }
+        await until('all rows', async () => (await road.count()) === (round + 1) * 600);
+        running.terminate();
+        const { code, stderr } = await running.ended;
+        assert.equal(code, 0, stderr);
+        assert.equal(stderr.match(/fs\.inotify\.max_user_watches/g)?.length, 1, stderr);
+      }
+      await road.balance(placed);
+    }),
+);
 
 test(
   'kill -9 at the n-th write to a socket or file, for many n, loses nothing',

@@ -89,6 +89,11 @@ export class Supervisor {
     this.#watch(this.#current);
   }
 
+  /** Of the one that is meant to work. */
+  get pid(): number {
+    return this.#current.child.pid ?? 0;
+  }
+
   said(): string {
     return this.#current.said();
   }

@@ -63,8 +63,9 @@ async function acquire(path: string, own: string, whenWaiting: (holder: number) 
 function breakDead(path: string, own: string): boolean {
   const guard = `${path}.break`;
   if (!tryLink(own, guard)) {
+    // A clock that was set back must not keep a dead breaker's guard for hours: far in the future is as old as far in the past.
     const since = Date.now() - (statSync(guard, { throwIfNoEntry: false })?.ctimeMs ?? Date.now());
-    if (since > GUARD_MS_MAX) removeIfThere(guard);
+    if (Math.abs(since) > GUARD_MS_MAX) removeIfThere(guard);
     return false;
   }
   try {
