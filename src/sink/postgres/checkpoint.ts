@@ -4,24 +4,26 @@
 import type { QueryConfig } from 'pg';
 import type { AcceptedSlice, GenerationId, GenerationInfo } from '../../core/slice.ts';
 import type { SettledChunk } from '../sink.ts';
+import { dialectColumns } from './dialect.ts';
 import type { Setup, Standing } from './standing.ts';
 
 /** Files known to be registered are left out; their order is fixed, so that two lanes never wait for each other in a circle. */
 const FILES = `
-  INSERT INTO millrace.files (generation, source_id, name, name_bytes, dev, ino, birth_ns, replaces)
-  SELECT f.generation, $1, f.name, f.name_bytes, f.dev, f.ino, f.birth_ns, f.replaces
-  FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::numeric[], $6::numeric[], $7::bigint[], $8::uuid[])
-    AS f (generation, name, name_bytes, dev, ino, birth_ns, replaces)
+  INSERT INTO millrace.files (generation, source_id, name, name_bytes, dev, ino, birth_ns, replaces, newline, delimiter, nulls, encoding)
+  SELECT f.generation, $1, f.name, f.name_bytes, f.dev, f.ino, f.birth_ns, f.replaces, f.newline, f.delimiter, f.nulls::text[], f.encoding
+  FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::numeric[], $6::numeric[], $7::bigint[], $8::uuid[],
+              $9::text[], $10::text[], $11::text[], $12::text[])
+    AS f (generation, name, name_bytes, dev, ino, birth_ns, replaces, newline, delimiter, nulls, encoding)
   ON CONFLICT (generation) DO NOTHING`;
 
 const POSITIONS = `
   WITH files AS (${FILES}), batch AS (
-    INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid) VALUES ($9, $10, $11, $12))
+    INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid) VALUES ($13, $14, $15, $16))
   INSERT INTO millrace.slices (generation, start_offset, end_offset, first_line, lines, crc32, head, head_length, header,
                                records, inserted, duplicates, rejected, conflicting, epoch, batch)
-  SELECT s.*, $9, $10
-  FROM unnest($13::uuid[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bytea[], $20::integer[],
-              $21::bytea[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[]) AS s`;
+  SELECT s.*, $13, $14
+  FROM unnest($17::uuid[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bytea[], $24::integer[],
+              $25::bytea[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[]) AS s`;
 
 /** The statement for a batch; prepared once per connection. */
 export function positionsQuery(
@@ -74,6 +76,7 @@ function fileColumns(files: readonly GenerationInfo[]): unknown[][] {
     files.map((file) => file.stamp.ino),
     files.map((file) => file.stamp.birthNs),
     files.map((file) => file.replaces),
+    ...dialectColumns(files.map((file) => file.dialect)),
   ];
 }
 

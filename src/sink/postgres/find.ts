@@ -2,7 +2,8 @@
 
 import type pg from 'pg';
 import type { FileQuery, FileState, KnownGeneration, KnownSlice } from '../../core/books.ts';
-import type { GenerationId } from '../../core/slice.ts';
+import type { Dialect, GenerationId } from '../../core/slice.ts';
+import { dialectSql } from './dialect.ts';
 
 interface FileRow {
   readonly generation: GenerationId;
@@ -19,6 +20,7 @@ interface FileRow {
   readonly ctime_ns: string | null;
   readonly ordinal: string;
   readonly resumed: boolean;
+  readonly dialect: Dialect;
 }
 
 interface SliceRow {
@@ -37,8 +39,8 @@ interface SliceRow {
 /** Two index scans, where an OR would read all files of the source. */
 const FILES = `
   SELECT generation, name, name_bytes, dev, ino, birth_ns, replaces, state, reason, size, mtime_ns, ctime_ns, ordinal,
-         resumed_at IS NOT NULL AS resumed
-  FROM millrace.files WHERE generation IN (
+         resumed_at IS NOT NULL AS resumed, ${dialectSql('f')} AS dialect
+  FROM millrace.files f WHERE generation IN (
     SELECT generation FROM millrace.files WHERE source_id = $1 AND ino = ANY($2::numeric[])
     UNION SELECT generation FROM millrace.files WHERE source_id = $1 AND name_bytes = ANY($3::bytea[]))
   ORDER BY ordinal`;
@@ -72,7 +74,14 @@ function generationOf(row: FileRow, slices: readonly SliceRow[]): KnownGeneratio
     ctimeNs: ended?.ctimeNs ?? 0n,
   };
   return {
-    info: { id: row.generation, name: row.name, nameBytes: row.name_bytes, stamp, replaces: row.replaces },
+    info: {
+      id: row.generation,
+      name: row.name,
+      nameBytes: row.name_bytes,
+      stamp,
+      replaces: row.replaces,
+      dialect: row.dialect,
+    },
     state: row.state,
     reason: row.reason,
     ended,
