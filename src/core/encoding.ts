@@ -239,3 +239,10 @@ export function placeOf(counter: PlaceCounter, decoded: Buffer, position: number
   counter.place = place;
   return place + (position - end);
 }
+
+/** All of it in UTF-8; bytes that mean nothing become such that are no UTF-8 either. */
+export function decoded(encoding: Encoding, source: Buffer): Buffer {
+  if (encoding === 'utf-8') return source;
+  const target = Buffer.allocUnsafe(decodedMax(encoding, source.length));
+  return target.subarray(0, decodeInto(encoding, source, 0, true, target, 0).end);
+}

@@ -37,7 +37,14 @@ let files = 0;
 /** A file that no folder holds. */
 export function testFile(name = `file-${(files += 1)}.csv`): GenerationInfo {
   const stamp = { dev: 1n, ino: BigInt(1000 + files), birthNs: 5n, size: 0, mtimeNs: 7n, ctimeNs: 8n };
-  return { id: randomUUID() as GenerationId, name, nameBytes: Buffer.from(name), stamp, replaces: null, dialect: DEFAULT_DIALECT };
+  return {
+    id: randomUUID() as GenerationId,
+    name,
+    nameBytes: Buffer.from(name),
+    stamp,
+    replaces: null,
+    dialect: DEFAULT_DIALECT,
+  };
 }
 
 export function testKey(index: number): string {
