@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { basename, isAbsolute, relative, resolve } from 'node:path';
 import type pg from 'pg';
 import type { FileState } from '../../core/books.ts';
-import { decoded, encodingOf, placeOf } from '../../core/encoding.ts';
+import { decodeAll, encodingOf, lengthBefore } from '../../core/encoding.ts';
 import type { Encoding } from '../../core/encoding.ts';
 import type { Header } from '../../core/header.ts';
 import { readHeader } from '../../core/header.ts';
@@ -114,15 +114,15 @@ export async function headerOf(
   file: BookedFile,
 ): Promise<KnownHeader | null> {
   const { rows } = await client.query<BeginningRow>(BEGINNING, [file.generation]);
-  const [beginning] = rows;
-  if (beginning?.header != null) return understood(beginning.header, true, file.dialect);
-  const { head = null, head_length: length = null } = beginning ?? {};
-  for (const place of head === null || length === null ? [] : await placesOf(finder, file)) {
+  const { header = null, head = null, head_length: length = null } = rows[0] ?? {};
+  if (header !== null) return understood(header, true, file.dialect);
+  if (head === null || length === null) return null;
+  for (const place of await placesOf(finder, file)) {
     const found = await openContent(place, finder.unpacking);
     if (found.kind !== 'open') continue;
     try {
       const bytes = await readAt(found.content, 0, RECORD_BYTES_MAX);
-      const isSame = createHash('sha256').update(bytes.subarray(0, length!)).digest().equals(head!);
+      const isSame = createHash('sha256').update(bytes.subarray(0, length)).digest().equals(head);
       if (isSame) return understood(bytes, false, file.dialect);
     } finally {
       await found.content.close();
@@ -136,11 +136,11 @@ function understood(raw: Buffer, isWhole: boolean, dialect: Dialect): KnownHeade
   const { newline, delimiter = null, nulls = [], encoding: named = 'auto' } = dialect;
   const end = newline === 'cr' ? CR : LF;
   const encoding = encodingOf(raw, named);
-  const text = decoded(encoding, raw);
+  const text = decodeAll(encoding, raw);
   const result = readHeader(text, isWhole, events, end, delimiter?.charCodeAt(0) ?? null);
   if (result.kind !== 'header') return null;
   const { header } = result;
-  const length = placeOf({ encoding, position: 0, place: 0 }, text, header.end);
+  const length = lengthBefore(encoding, text, header.end);
   const from = encoding !== 'utf-8' && text.subarray(0, MARK.length).equals(MARK) ? MARK.length : 0;
   const bytes = Buffer.from(text.subarray(from, header.end));
   return { raw: Buffer.from(raw.subarray(0, length)), bytes, header, newline: end, encoding, nulls };

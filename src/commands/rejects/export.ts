@@ -4,7 +4,7 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type pg from 'pg';
-import { decoded, unitBytes } from '../../core/encoding.ts';
+import { decodeAll, unitBytes } from '../../core/encoding.ts';
 import type { Encoding } from '../../core/encoding.ts';
 import { neutralize } from '../../core/formulas.ts';
 import { EXIT, MillraceError } from '../../errors.ts';
@@ -109,7 +109,7 @@ async function recordsOf(
     for (const one of page) {
       if (!isWhole(one)) left += 1;
       else {
-        const text = exportRaw ? one.raw : decoded(header.encoding, one.raw);
+        const text = exportRaw ? one.raw : decodeAll(header.encoding, one.raw);
         const record = neutralizeFormulas ? neutralize(text, header.header.delimiter) : text;
         parts.push(Buffer.concat([record, lineEnd]));
       }

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { ReadAgain, RecordBytes } from '../../core/again.ts';
 import { readAgain } from '../../core/again.ts';
-import { decoded } from '../../core/encoding.ts';
+import { decodeAll } from '../../core/encoding.ts';
 import { EXIT, MillraceError } from '../../errors.ts';
 import type { ExitCode } from '../../errors.ts';
 import type { RejectsOptions } from '../../options.ts';
@@ -125,7 +125,7 @@ function textsOf(
   whole: readonly (StoredReject & { readonly raw: Buffer })[],
   { encoding }: KnownHeader,
 ): RecordBytes[] {
-  return whole.map(({ offset, raw }) => ({ offset, raw: decoded(encoding, raw) }));
+  return whole.map(({ offset, raw }) => ({ offset, raw: decodeAll(encoding, raw) }));
 }
 
 const REASONS = `UPDATE millrace.rejects r SET code = n.code, sentence = n.sentence, field = n.field, column_name = n.column_name

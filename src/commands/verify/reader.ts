@@ -4,7 +4,7 @@
 import { isUtf8 } from 'node:buffer';
 import Papa from 'papaparse';
 import type { Encoding } from '../../core/encoding.ts';
-import { decoded, decodedMax, decodeInto, encodingOf, placeOf } from '../../core/encoding.ts';
+import { decodeAll, decodedMax, decodeInto, encodingOf, lengthBefore, placeOf } from '../../core/encoding.ts';
 import type { RejectCode } from '../../core/reject.ts';
 import type { Dialect } from '../../core/slice.ts';
 import { RECORD_BYTES_MAX } from '../../core/slice.ts';
@@ -50,7 +50,7 @@ export async function readLayout(
   const raw = await readAt(file, 0, Math.min(size, RECORD_BYTES_MAX * 4 + 4));
   const final = raw.length === size;
   const encoding = encodingOf(raw, named);
-  const bytes = decoded(encoding, raw);
+  const bytes = decodeAll(encoding, raw);
   const candidates = (given === null ? DELIMITERS : [given]).flatMap((delimiter) => {
     const form = {
       delimiter: delimiter.charCodeAt(0),
@@ -59,7 +59,7 @@ export async function readLayout(
     };
     const layout = layoutOf(bytes, final, form, table, nulls);
     if (layout === null) return [];
-    const headerEnd = placeOf({ encoding, position: 0, place: 0 }, bytes, layout.headerEnd);
+    const headerEnd = lengthBefore(encoding, bytes, layout.headerEnd);
     return [{ ...layout, encoding, headerEnd }];
   });
   const known = ({ fieldOf }: Layout): number =>

@@ -68,7 +68,7 @@ export async function searchFiles(
 
 /** ASCII as it stands in a file, read byte by byte: in UTF-16, whichever half comes first, with zeros in between. */
 export function spelt(text: string, unit: 1 | 2): string {
-  return unit === 1 ? text : [...text].join('\0');
+  return unit === 1 ? text : text.split('').join('\0');
 }
 
 const BLOCK_BYTES = 4 * 1024 * 1024;
