@@ -7,7 +7,7 @@ import type { GenerationId, GenerationInfo } from '../../core/slice.ts';
 import { registerQuery } from './checkpoint.ts';
 import type { Slot, Waits } from './connector.ts';
 import { drop, sessionOf, untilDone, withDeadline } from './connector.ts';
-import { dialectColumns } from './dialect.ts';
+import { dialectValues } from './dialect.ts';
 import { RestartNeeded, during } from './fault.ts';
 import { beginFenced } from './fence.ts';
 import { findGenerations } from './find.ts';
@@ -56,7 +56,7 @@ const END = `
 
 const MOVED = `
   UPDATE millrace.files SET name = $2, name_bytes = $3, dev = $4, ino = $5, birth_ns = $6,
-    newline = $7, delimiter = $8, nulls = $9::text[], encoding = $10 WHERE generation = $1`;
+    newline = $7, delimiter = $8, nulls = $9, encoding = $10 WHERE generation = $1`;
 
 export class PostgresBooks implements Books {
   readonly #tools: BooksTools;
@@ -94,7 +94,7 @@ export class PostgresBooks implements Books {
   moved(info: GenerationInfo): Promise<void> {
     return this.#write(async ({ client }) => {
       const { dev, ino, birthNs } = info.stamp;
-      const dialect = dialectColumns([info.dialect]).flat();
+      const dialect = dialectValues(info.dialect);
       await client.query(MOVED, [info.id, info.name, info.nameBytes, dev, ino, birthNs, ...dialect]);
     });
   }

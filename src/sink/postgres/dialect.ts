@@ -8,7 +8,17 @@ export function dialectSql(alias: string): string {
   return `json_build_object(${pairs.join(', ')})`;
 }
 
-/** One array per column, in the order newline, delimiter, nulls (each the text of an array), encoding. */
+/** The columns of one file, in the order newline, delimiter, nulls, encoding. */
+export function dialectValues({
+  newline,
+  delimiter = null,
+  nulls = [],
+  encoding = 'auto',
+}: Dialect): unknown[] {
+  return [newline, delimiter, nulls, encoding];
+}
+
+/** One array per column, in the same order; `nulls` as the text of an array each. */
 export function dialectColumns(dialects: readonly Dialect[]): unknown[][] {
   return [
     dialects.map(({ newline }) => newline),
