@@ -102,7 +102,7 @@ async function soakOn(server: TestServer, settings: SoakSettings): Promise<Soake
     const url = new URL(road.database.url);
     url.port = String(proxy.port);
     const args = ['--after', 'delete', '--quiet', '--log-level', 'warn', '--log-format', 'json'];
-    args.push('--settle', '1s', '--scan-every', '1s', '--dedup-memory', '16MiB');
+    args.push('--settle', '1s', '--scan-every', '1s', '--dedup-memory', '16MiB', '--first-load', 'never');
     const program = new Supervisor(road, args, { DATABASE_URL: url.href });
     const victims = { program, server, database: road.database, proxy };
     const soaking = new Soaking(settings, road, victims, producer);
