@@ -9,6 +9,7 @@ import { openScreen } from '../telemetry/screen.ts';
 import { count, counted, printable } from '../telemetry/text.ts';
 import { withBooks } from './books/open.ts';
 import type { CommandIo } from './command.ts';
+import { createFinder } from './books/content.ts';
 import { dialectOf } from './dialect.ts';
 import { compareContents } from './diff/compare.ts';
 import type { Change, Diff, Listed } from './diff/compare.ts';
@@ -33,10 +34,9 @@ export async function diff(options: DiffOptions, io: CommandIo): Promise<ExitCod
       table: events,
       tableName,
       sourceId,
-      folder,
+      finder: createFinder(options),
       name,
       dialect,
-      unpacking: options,
       ...tools,
     };
     return inSnapshot(client, () => compareContents(input));

@@ -11,6 +11,8 @@ import type { OpenBooks, Outcome } from './books/open.ts';
 import type { CommandIo } from './command.ts';
 import { exportRejects } from './rejects/export.ts';
 import { replayRejects } from './rejects/replay.ts';
+import { migrate } from '../sink/postgres/migrate.ts';
+import { programVersion } from './version.ts';
 
 /** What `rejects list --json` prints. */
 interface RejectsListed {
@@ -43,6 +45,8 @@ function codeOf(outcome: Outcome<ExitCode>, io: CommandIo): ExitCode {
 }
 
 async function act(books: OpenBooks, options: RejectsOptions, io: CommandIo): Promise<ExitCode> {
+  // Who only lists may have no right to change anything.
+  if (options.action !== 'list') await migrate(books.client, { program: programVersion() });
   const chosen = await choose(books.client, options);
   switch (options.action) {
     case 'list':

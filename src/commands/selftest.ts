@@ -10,6 +10,7 @@ import { resolveTarget } from '../sink/postgres/target.ts';
 import { openScreen } from '../telemetry/screen.ts';
 import { count, counted, timeText } from '../telemetry/text.ts';
 import { allSources } from './books/open.ts';
+import { createFinder } from './books/content.ts';
 import type { CommandIo } from './command.ts';
 import { runRounds } from './selftest/rounds.ts';
 import type { Tally } from './selftest/rounds.ts';
@@ -85,10 +86,8 @@ async function verified(
     table: events,
     tableName: { schema: 'public', name: events.name },
     sourceId: source?.id ?? 0,
-    folder,
+    finder: createFinder({ inputDir: folder, archiveDir: null, unpackDir: folder, unpackedBytesMax: 0 }),
     only: null,
-    dialect: { newline: 'lf' },
-    unpacking: { unpackDir: folder, unpackedBytesMax: 0 },
     allowUnknownRows: false,
     signal,
     progress,

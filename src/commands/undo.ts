@@ -2,6 +2,8 @@
 // keys are read from the file again (undo/keys.ts), and a row that a batch of this file inserted carries the batch's transaction id
 // (undo/rows.ts). What the ids cannot prove is left, and said.
 
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type pg from 'pg';
 import type { GenerationId } from '../core/slice.ts';
 import { EXIT, MillraceError } from '../errors.ts';
@@ -12,7 +14,9 @@ import { migrate } from '../sink/postgres/migrate.ts';
 import { counted, printable } from '../telemetry/text.ts';
 import { agreed, refuseWithoutAnswer } from './books/ask.ts';
 import { underExclusiveFence } from './books/exclusive.ts';
-import { filesNamed, theSource } from './books/files.ts';
+import { createFinder, placesOf } from './books/content.ts';
+import type { Finder } from './books/content.ts';
+import { filesNamed, folderOf, theSource } from './books/files.ts';
 import type { BookedFile } from './books/files.ts';
 import { withBooks } from './books/open.ts';
 import type { OpenBooks, SourceRow } from './books/open.ts';
@@ -35,6 +39,7 @@ interface Desk {
   readonly client: pg.Client;
   readonly source: SourceRow;
   readonly keys: KeyStage;
+  readonly finder: Finder;
   readonly options: UndoOptions;
   readonly io: CommandIo;
 }
@@ -55,15 +60,16 @@ export async function undo(options: UndoOptions, io: CommandIo): Promise<ExitCod
 async function undoAll({ client }: OpenBooks, options: UndoOptions, io: CommandIo): Promise<ExitCode> {
   await migrate(client, { program: programVersion() });
   const source = await theSource(client, options);
+  const finder = createFinder({ ...options, inputDir: folderOf(source, options.inputDir) });
   const pool = openPool({
     workers: 1,
     onError: (error) => io.stderr.write(`millrace: ${printable(error.message)}\n`),
   });
   try {
-    const keys = await KeyStage.make(client, pool);
+    const keys = await KeyStage.make(client, pool, finder.unpacking);
     let code: ExitCode = EXIT.done;
     for (const word of options.paths) {
-      const one = await undoOne({ client, source, keys, options, io }, word);
+      const one = await undoOne({ client, source, keys, finder, options, io }, word);
       if (one !== EXIT.done) code = one;
     }
     return code;
@@ -93,15 +99,15 @@ async function undoOne(desk: Desk, word: string): Promise<ExitCode> {
 async function readMeant(
   desk: Desk,
   word: string,
-): Promise<{ readonly file: BookedFile; readonly path: string | null }> {
-  const { client, source, keys, options } = desk;
+): Promise<{ readonly file: BookedFile; readonly path: Buffer | null }> {
+  const { client, source, keys, finder, options } = desk;
   const files = await filesNamed(client, source, word, options.inputDir);
   const candidates = files.filter(({ state }) => state !== 'refused' && state !== 'undone');
   let different: DifferentContent | null = null;
   for (const file of candidates) {
     const slices = await bookedSlices(client, file.generation);
     try {
-      const path = await keys.read(file, slices, keys.placesOf(file, word, source, options.inputDir));
+      const path = await keys.read(file, slices, [...(await named(word)), ...(await placesOf(finder, file))]);
       return { file, path };
     } catch (error) {
       if (!(error instanceof DifferentContent)) throw error;
@@ -119,13 +125,19 @@ async function readMeant(
   );
 }
 
+/** The file that a person wrote down; he may mean it through a link. */
+async function named(word: string): Promise<Buffer[]> {
+  const path = await realpath(resolve(word), { encoding: 'buffer' }).catch(() => null); // then it is a name in the books
+  return path === null ? [] : [path];
+}
+
 /** What was committed since the file was read is read now, while nobody can commit more. */
-async function takeUnderFence(desk: Desk, file: BookedFile, path: string | null): Promise<Taken> {
-  const { client, source, keys, options } = desk;
+async function takeUnderFence(desk: Desk, file: BookedFile, path: Buffer | null): Promise<Taken> {
+  const { client, keys, finder, options } = desk;
   const slices = await bookedSlices(client, file.generation);
   const fresh = slices.filter((slice) => !keys.has(file.generation, slice));
   if (fresh.length > 0) await keys.read(file, fresh, path === null ? [] : [path]);
-  const places = (other: BookedFile): string[] => keys.placesOf(other, null, source, options.inputDir);
+  const places = (other: BookedFile): Promise<readonly Buffer[]> => placesOf(finder, other);
   const taken = await takeAway({ client, keys, table: options.table, places }, file, slices);
   return taken;
 }

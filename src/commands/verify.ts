@@ -10,10 +10,18 @@ import { events } from '../schema/events.ts';
 import { openScreen } from '../telemetry/screen.ts';
 import type { Screen } from '../telemetry/screen.ts';
 import { count, counted, printable, tableText } from '../telemetry/text.ts';
-import { allSources, haveBooks, isMeant, sourceName, targetName, withBooks } from './books/open.ts';
+import { createFinder } from './books/content.ts';
+import {
+  allSources,
+  haveBooks,
+  isMeant,
+  refuseOldBooks,
+  sourceName,
+  targetName,
+  withBooks,
+} from './books/open.ts';
 import type { BooksOptions, OpenBooks, SourceRow } from './books/open.ts';
 import type { CommandIo } from './command.ts';
-import { dialectOf } from './dialect.ts';
 import { balance, nameBelow } from './verify/balance.ts';
 import type { Findings, Sheet } from './verify/report.ts';
 
@@ -34,10 +42,8 @@ export async function verify(options: VerifyOptions, io: CommandIo): Promise<Exi
       table: events,
       tableName: options.table,
       sourceId: source.id,
-      folder: options.inputDir,
+      finder: createFinder(options),
       only: namesOf(options),
-      dialect: dialectOf(options),
-      unpacking: options,
       allowUnknownRows: options.allowUnknownRows,
       signal: io.signal,
       progress: progressOn(screen),
@@ -55,11 +61,7 @@ export async function verify(options: VerifyOptions, io: CommandIo): Promise<Exi
 /** The source that the options name. @throws {MillraceError} `input` when it was never read, `migration` */
 export async function currentSource(client: pg.Client, options: BooksOptions): Promise<SourceRow> {
   if (!(await haveBooks(client))) throw nothingRead(options);
-  const sql = `SELECT FROM pg_attribute WHERE attrelid = 'millrace.slices'::regclass AND attname = 'conflicting'`;
-  if ((await client.query(sql)).rowCount === 0)
-    throw new MillraceError('migration', 'the books were written by an older Millrace', {
-      wayOut: 'start millrace run once: it brings them up to date',
-    });
+  await refuseOldBooks(client);
   const meant = (await allSources(client)).find((row) => isMeant(row, options));
   if (meant === undefined) throw nothingRead(options);
   return meant;
@@ -118,7 +120,6 @@ const VERDICTS: Readonly<Record<Sheet['standing'], string>> = {
   gone: 'gone, not read again',
   unread: 'not in the books',
   refused: 'refused',
-  foreign: 'other encoding, only its checksum',
 };
 
 export function reportText(findings: Findings): string {

@@ -10,7 +10,7 @@ import { openScreen } from '../telemetry/screen.ts';
 import { counted, printable } from '../telemetry/text.ts';
 import { withBooks } from './books/open.ts';
 import type { CommandIo } from './command.ts';
-import { dialectOf } from './dialect.ts';
+import { createFinder } from './books/content.ts';
 import { currentSource, nothingRead, progressOn } from './verify.ts';
 import type { BookReject } from './verify/books.ts';
 import { readBooks } from './verify/books.ts';
@@ -63,12 +63,9 @@ async function answer(
   const tableSql = quoteTable(options.table);
   const row = await readRow(client, events, tableSql, key);
   const books = await readBooks(client, sourceId);
-  const { inputDir: folder } = options;
   const input = {
     books,
-    folder,
-    dialect: dialectOf(options),
-    unpacking: options,
+    finder: createFinder(options),
     table: events,
     key,
     ...tools,

@@ -12,7 +12,7 @@ import { createRowEncoder } from './row-encoder.ts';
 export interface RecordBytes {
   /** Where it began in its file. */
   readonly offset: number;
-  /** The whole record, without its line end. */
+  /** The whole record in UTF-8, without its line end. */
   readonly raw: Uint8Array;
 }
 
@@ -25,15 +25,22 @@ export type ReadAgain =
 const LINE_END = Buffer.from('\r\n');
 const RETURN = Buffer.from('\r');
 
+/** How the records of a file are read. */
+export interface Reading {
+  readonly header: Header;
+  readonly newline: number;
+  /** Words that mean NULL. */
+  readonly nulls: readonly string[];
+}
+
 /** One answer per record. */
 export function readAgain(
   records: readonly RecordBytes[],
-  header: Header,
-  newline: number,
+  { header, newline, nulls }: Reading,
   table: TableDefinition,
 ): ReadAgain[] {
   const rows = createRowBuffer();
-  const encoder = createRowEncoder(table, header);
+  const encoder = createRowEncoder(table, header, nulls);
   // One CR before LF is dropped, so a CR that belongs to the record survives.
   const lineEnd = newline === LF ? LINE_END : RETURN;
   return records.map(({ offset, raw }) => {

@@ -51,6 +51,8 @@ export interface EndedFile {
   /** Where its content ends, when that is not its size: the length of what it unpacks to. */
   readonly reach?: number;
   readonly blankLines: number;
+  /** The folder that it is moved to when it is done; null (or left out) when it stays. */
+  readonly archivedTo?: string | null;
 }
 
 export interface Books {
@@ -65,7 +67,7 @@ export interface Books {
   finish(files: readonly EndedFile[]): Promise<ReadonlySet<GenerationId>>;
   /** Writes down that a file is refused as a whole, or parked in the middle. */
   end(file: EndedFile, state: 'refused' | 'parked', reason: string): Promise<void>;
-  /** Known under another name or device now, same content: the books follow. */
+  /** Known under another name or device now, same content, or to be read in another dialect before any of it is committed: the books follow. */
   moved(info: GenerationInfo): Promise<void>;
 }
 

@@ -239,3 +239,15 @@ export function placeOf(counter: PlaceCounter, decoded: Buffer, position: number
   counter.place = place;
   return place + (position - end);
 }
+
+/** How many bytes of the file stand before a position of what they were decoded to. */
+export function lengthBefore(encoding: Encoding, text: Buffer, position: number): number {
+  return encoding === 'utf-8' ? position : placeOf({ encoding, position: 0, place: 0 }, text, position);
+}
+
+/** All of it in UTF-8; bytes that mean nothing become such that are no UTF-8 either. */
+export function decodeAll(encoding: Encoding, source: Buffer): Buffer {
+  if (encoding === 'utf-8') return source;
+  const target = Buffer.allocUnsafe(decodedMax(encoding, source.length));
+  return target.subarray(0, decodeInto(encoding, source, 0, true, target, 0).end);
+}

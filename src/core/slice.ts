@@ -58,7 +58,7 @@ export interface SliceTask {
   readonly final: boolean;
 }
 
-/** How the input is to be read; the same for all files of a run. */
+/** How a file is to be read: one dialect for all new contents of a run, and for each content the one that it was begun with. */
 export interface Dialect {
   /** 'lf': LF outside quotes ends a record and one CR before it is dropped; 'cr': CR-only files. */
   readonly newline: 'lf' | 'cr';
@@ -139,6 +139,8 @@ export interface GenerationInfo {
   readonly stamp: FileStamp;
   /** The generation that had this name or inode before, if any. */
   readonly replaces: GenerationId | null;
+  /** How it is read, from its first byte to its last. */
+  readonly dialect: Dialect;
 }
 
 /** A parsed slice whose start was proven right: it may be judged and written. Lines are those of the file, from 1. */

@@ -241,10 +241,19 @@ function refuseCombinations(command: CommandName, values: Arguments): void {
 }
 
 function refuseExportOptions(values: Arguments): void {
-  const { action, exportDir, neutralizeFormulas } = values as unknown as OptionsOf<'rejects'>;
-  if (action === 'export') return;
-  const said = exportDir === null ? (neutralizeFormulas ? '--neutralize-formulas' : null) : '--to';
-  if (said !== null) throw usage(`${said}: means nothing with rejects ${action}, only with rejects export`);
+  const { action, exportDir, neutralizeFormulas, exportRaw } = values as unknown as OptionsOf<'rejects'>;
+  if (action === 'export') {
+    if (exportRaw && neutralizeFormulas)
+      throw usage('--raw: excludes --neutralize-formulas, which writes other bytes than the file has');
+    return;
+  }
+  const [said] = [
+    ...(exportDir === null ? [] : ['--to']),
+    ...(neutralizeFormulas ? ['--neutralize-formulas'] : []),
+    ...(exportRaw ? ['--raw'] : []),
+  ];
+  if (said !== undefined)
+    throw usage(`${said}: means nothing with rejects ${action}, only with rejects export`);
 }
 
 function usage(message: string, wayOut?: string): MillraceError {

@@ -4,6 +4,7 @@
 import { closeSync } from 'node:fs';
 
 import type { Bell } from '../core/bell.ts';
+import { dialectText, sameDialect } from '../core/booked-dialect.ts';
 import type { Books } from '../core/books.ts';
 import type { ParsedChunk } from '../core/chunk.ts';
 import type { FileStamp, GenerationId } from '../core/slice.ts';
@@ -15,7 +16,7 @@ import type { Warning } from './identity.ts';
 import type { Settings } from './options.ts';
 import type { ReadyFiles } from './ready.ts';
 import type { Cut } from './reading.ts';
-import { inFlight, isCommitted, uncutBytes, voidAll, waitsForTail } from './reading.ts';
+import { extent, inFlight, isCommitted, uncutBytes, voidAll, waitsForTail } from './reading.ts';
 import type { SourceTask } from './source.ts';
 import { inodeKey } from './stamp.ts';
 
@@ -129,8 +130,21 @@ export function beginReading(desk: Desk, file: SourceFile): void {
     desk.bell.ring();
     return;
   }
+  if (contentSize(file) > extent(file.reading)) sayOtherDialect(desk, file);
   enter(desk, file, { kind: 'reading' });
   wake(desk, file);
+}
+
+/** One content is read in one dialect: what is committed of it cannot be taken back here, and nobody could read the file again in two. */
+function sayOtherDialect(desk: Desk, file: SourceFile): void {
+  const { dialect, id, name } = file.info;
+  if (sameDialect(dialect, desk.settings.dialect)) return;
+  noticeOnce(
+    desk,
+    `dialect:${id}`,
+    `${name} was begun with ${dialectText(dialect)} and is read on so, not with ${dialectText(desk.settings.dialect)} as said now: ` +
+      `millrace undo and then millrace resume read it anew`,
+  );
 }
 
 /** A compressed file that changed, or was read and has something to be read again: from a fresh copy, compared first. */
@@ -172,7 +186,7 @@ export function renew(desk: Desk, file: SourceFile, warning: Warning | null): vo
   const old = file.info;
   if (warning !== null && !file.nameIsNew) warn(desk, old.name, warning);
   desk.byGeneration.delete(old.id);
-  startGeneration(file, old.id);
+  startGeneration(file, old.id, desk.settings.dialect);
   file.stillness = { ...file.stillness, grew: false };
   desk.byGeneration.set(file.info.id, file);
   desk.settings.events.found(file.info.name, file.stamp.size);

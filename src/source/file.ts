@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 
-import type { FileStamp, GenerationId, GenerationInfo } from '../core/slice.ts';
+import type { Dialect, FileStamp, GenerationId, GenerationInfo } from '../core/slice.ts';
 import type { Stillness } from './finality.ts';
 import { nameKey, printableName } from './names.ts';
 import type { Parsed, Reading } from './reading.ts';
@@ -86,13 +86,19 @@ export interface SourceFile {
 }
 
 /** A file that was just found; the books must be asked about it. */
-export function newFile(entry: Entry, stamp: FileStamp, lookNumber: number, nowMs: number): SourceFile {
+export function newFile(
+  entry: Entry,
+  stamp: FileStamp,
+  lookNumber: number,
+  nowMs: number,
+  dialect: Dialect,
+): SourceFile {
   return {
     nameBytes: entry.nameBytes,
     nameKey: nameKey(entry.nameBytes),
     path: entry.path,
     place: 'folder',
-    info: newInfo(entry.nameBytes, stamp, null),
+    info: newInfo(entry.nameBytes, stamp, null, dialect),
     stamp,
     lookNumber,
     stillness: { sinceMs: nowMs, lookedMs: nowMs, grew: false },
@@ -123,15 +129,20 @@ export function contentSize(file: SourceFile): number {
 }
 
 /** A content of its own, with an id that nobody chose before. */
-function newInfo(nameBytes: Buffer, stamp: FileStamp, replaces: GenerationId | null): GenerationInfo {
+function newInfo(
+  nameBytes: Buffer,
+  stamp: FileStamp,
+  replaces: GenerationId | null,
+  dialect: Dialect,
+): GenerationInfo {
   // Random by construction: the brand is given here and when the books are read.
   const id = randomUUID() as GenerationId;
-  return { id, name: printableName(nameBytes), nameBytes, stamp, replaces };
+  return { id, name: printableName(nameBytes), nameBytes, stamp, replaces, dialect };
 }
 
 /** Takes the place of the content read so far. */
-export function startGeneration(file: SourceFile, replaces: GenerationId | null): void {
-  file.info = newInfo(file.nameBytes, file.stamp, replaces);
+export function startGeneration(file: SourceFile, replaces: GenerationId | null, dialect: Dialect): void {
+  file.info = newInfo(file.nameBytes, file.stamp, replaces, dialect);
   file.reading = startReading([]);
   file.records = 0;
   file.rejected = 0;

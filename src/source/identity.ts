@@ -1,8 +1,9 @@
 // Which content is this file? Pure decisions from what lstat and the books say; the content itself is compared elsewhere and comes
 // in as one word. In doubt a file is read again from its beginning, which dedup makes safe; it is never skipped.
 
+import { sameDialect } from '../core/booked-dialect.ts';
 import type { KnownGeneration } from '../core/books.ts';
-import type { FileStamp, GenerationId } from '../core/slice.ts';
+import type { Dialect, FileStamp, GenerationId } from '../core/slice.ts';
 import { birthsConflict } from './stamp.ts';
 
 export interface FoundFile {
@@ -10,6 +11,8 @@ export interface FoundFile {
   readonly stamp: FileStamp;
   /** Compressed: its size says nothing about how far it was read. */
   readonly isPacked?: boolean;
+  /** How it would be read today. */
+  readonly info?: { readonly dialect: Dialect };
 }
 
 /** What a comparison of committed bytes with the file gave; 'unread' before there was one. */
@@ -58,7 +61,7 @@ function identifyKnown(
       return identifyParked(file, known, content);
     case 'refused':
     case 'undone':
-      return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
+      return isLeft(file, known) ? { kind: 'settled', known } : replaced(known.info.id, null);
     case 'done':
       if (unchanged(file, known, 'ctime') && !moved) return { kind: 'settled', known };
       break;
@@ -79,7 +82,7 @@ function identifyKnown(
 function identifyOnOtherDevice(file: FoundFile, known: KnownGeneration, content: Content): Identity {
   if (known.state === 'parked') return identifyParked(file, known, content);
   if (known.state === 'refused' || known.state === 'undone') {
-    return unchanged(file, known, 'mtime') ? { kind: 'settled', known } : replaced(known.info.id, null);
+    return isLeft(file, known) ? { kind: 'settled', known } : replaced(known.info.id, null);
   }
   // To the nanosecond the same three times, inode, size and path: no doubt that would be worth reading it all.
   const certain = file.stamp.birthNs !== null && known.info.stamp.birthNs !== null;
@@ -98,6 +101,15 @@ function identifyParked(file: FoundFile, known: KnownGeneration, content: Conten
   const grown = grownSinceDone(file, known) && known.slices.length > 0 && file.isPacked !== true;
   if (!grown || content === 'other') return replaced(known.info.id, 'mended');
   return content === 'same' ? { kind: 'settled', known } : { kind: 'compare', known, what: 'ends' };
+}
+
+/** A refused or undone file is left alone as long as it is the same; a refused one, in the dialect in which it was refused. */
+function isLeft(file: FoundFile, known: KnownGeneration): boolean {
+  const { dialect } = known.info;
+  return (
+    unchanged(file, known, 'mtime') &&
+    (known.state !== 'refused' || sameDialect(file.info?.dialect ?? dialect, dialect))
+  );
 }
 
 function replaced(replaces: GenerationId, warning: Warning | null): Identity {

@@ -3,6 +3,7 @@
 
 import { setTimeout } from 'node:timers/promises';
 
+import { sameDialect } from '../core/booked-dialect.ts';
 import type { KnownGeneration, KnownSlice } from '../core/books.ts';
 import { compare } from './content.ts';
 import type { Desk } from './desk.ts';
@@ -11,7 +12,7 @@ import type { SourceFile } from './file.ts';
 import { startGeneration } from './file.ts';
 import type { Content, Identity } from './identity.ts';
 import { identify } from './identity.ts';
-import { complain, follow } from './ledger.ts';
+import { complain, follow, followFirst } from './ledger.ts';
 import { readOn, tellGrown } from './looks.ts';
 import { nameKey } from './names.ts';
 import { inodeKey, sameKey, stampOf } from './stamp.ts';
@@ -141,6 +142,10 @@ function start(desk: Desk, file: SourceFile, identity: Exclude<Identity, { kind:
       return;
     case 'continue':
       adoptKnown(desk, file, identity.known);
+      if (identity.known.slices.length === 0 && !sameDialect(file.info.dialect, desk.settings.dialect)) {
+        beginAnew(desk, file);
+        return;
+      }
       if (identity.moved) follow(desk, file);
       readOn(desk, file);
       return;
@@ -155,7 +160,7 @@ function start(desk: Desk, file: SourceFile, identity: Exclude<Identity, { kind:
 
 function startNew(desk: Desk, file: SourceFile, identity: Extract<Identity, { kind: 'new' }>): void {
   desk.byGeneration.delete(file.info.id);
-  startGeneration(file, identity.replaces ?? file.info.replaces);
+  startGeneration(file, identity.replaces ?? file.info.replaces, desk.settings.dialect);
   desk.byGeneration.set(file.info.id, file);
   if (identity.warning !== null) warn(desk, file.info.name, identity.warning);
   desk.settings.events.found(file.info.name, file.stamp.size);
@@ -176,6 +181,14 @@ function adoptKnown(desk: Desk, file: SourceFile, known: KnownGeneration): void 
   file.registered = true;
   // Only an end that was confirmed can have been taken as final.
   file.tailTaken = known.state === 'done';
+}
+
+/** Nothing of it is committed (it was undone, or parked with its first slice): the dialect of today holds, once the books have it. */
+function beginAnew(desk: Desk, file: SourceFile): void {
+  file.info = { ...file.info, dialect: desk.settings.dialect };
+  followFirst(desk, file, () => {
+    if (file.phase.kind === 'asking') readOn(desk, file);
+  });
 }
 
 function startSettled(desk: Desk, file: SourceFile, known: KnownGeneration): void {

@@ -22,6 +22,16 @@ export function follow(desk: Desk, file: SourceFile): void {
   );
 }
 
+/** The same before anything of it is read on. `then` does not come when the source begins anew meanwhile. */
+export function followFirst(desk: Desk, file: SourceFile, then: () => void): void {
+  const { info } = file;
+  const { era } = desk;
+  const work = persist(desk, `moved:${info.id}`, (books) => books.moved(info)).then(() => {
+    if (desk.era === era && !desk.closed) then();
+  });
+  inBackground(desk, work);
+}
+
 /** Refused as a whole, or given up in the middle: nothing more of it is read, and the books say why. */
 export function endFile(desk: Desk, file: SourceFile, state: 'refused' | 'parked', reason: string): void {
   voidFlights(desk, file);
@@ -64,6 +74,7 @@ export async function confirm(
     stamp: stampAtEnd(file),
     ...(file.isPacked && { reach: extent(file.reading) }),
     blankLines: file.blankLines,
+    archivedTo: desk.settings.after === 'archive' ? desk.settings.archiveDirectory : null,
   }));
   try {
     return await books.finish(ended);

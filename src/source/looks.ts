@@ -79,7 +79,7 @@ function adopt(desk: Desk, entry: Entry, stamp: FileStamp, key: string, lookNumb
   const reused = desk.byInode.get(inodeKey(stamp));
   const previous = desk.byName.get(key);
   if (reused !== undefined) forget(desk, reused);
-  const file = newFile(entry, stamp, lookNumber, desk.settings.now());
+  const file = newFile(entry, stamp, lookNumber, desk.settings.now(), desk.settings.dialect);
   if (previous !== undefined) file.info = { ...file.info, replaces: previous.info.id };
   desk.byInode.set(inodeKey(stamp), file);
   desk.byGeneration.set(file.info.id, file);
@@ -310,7 +310,7 @@ export function readOn(desk: Desk, file: SourceFile): void {
 }
 
 function warnOfTornTail(desk: Desk, file: SourceFile, end: number, line: number): void {
-  const lineEnd = desk.settings.dialect.newline === 'cr' ? 0x0d : 0x0a;
+  const lineEnd = file.info.dialect.newline === 'cr' ? 0x0d : 0x0a;
   const fits = (): boolean => true;
   const bytes = withFileSync(file.path, fits, (fd) => readRangeSync(fd, end - 2, 2));
   if (bytes === null || bytes.includes(lineEnd, -1)) return;

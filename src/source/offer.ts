@@ -3,6 +3,7 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 
+import { sameDialect } from '../core/booked-dialect.ts';
 import type { SliceTask } from '../core/slice.ts';
 import { OPEN_FLAGS } from './content.ts';
 import type { Desk, Flight } from './desk.ts';
@@ -78,6 +79,7 @@ function packSmall(desk: Desk): SourceTask | null {
       continue;
     }
     if (flights.length > 0 && (bytes + rest > desk.settings.sliceBytes || file.alone)) break;
+    if (flights[0] !== undefined && !sameDialect(flights[0].file.info.dialect, file.info.dialect)) break;
     desk.small.takeFirst();
     for (let cut = cutOf(desk, file); cut !== null; cut = cutOf(desk, file))
       flights.push(flightOf(file, cut));
@@ -107,7 +109,9 @@ function flightOf(file: SourceFile, cut: Cut): Flight {
 /** Also used to send what was sent before once more, from its true start or without the files that changed. */
 export function makeTask(desk: Desk, flights: readonly Flight[], small: boolean): SourceTask {
   const [first] = flights;
-  const { rejectsMaxPerFile, dialect } = desk.settings;
+  const { rejectsMaxPerFile } = desk.settings;
+  // All of a task are read in one dialect.
+  const dialect = first?.file.info.dialect ?? desk.settings.dialect;
   const left =
     flights.length === 1 && first !== undefined ? rejectsMaxPerFile - first.file.rejected : rejectsMaxPerFile;
   const task: SourceTask = {

@@ -21,7 +21,7 @@ function headerOf(text: string): Header {
 
 function kinds(records: readonly string[]): string[] {
   const bytes = records.map((text, index) => ({ offset: index * 1_000, raw: Buffer.from(text) }));
-  return readAgain(bytes, headerOf(`${HEADER}\n`), LF, table).map((answer) =>
+  return readAgain(bytes, { header: headerOf(`${HEADER}\n`), newline: LF, nulls: [] }, table).map((answer) =>
     answer.kind === 'rejected' ? `${answer.reject.code} ${answer.reject.offset}` : answer.kind,
   );
 }
@@ -47,8 +47,8 @@ test('the key is that of the record, and the tuple that of the file', () => {
   const [one, two] = [event(5), quotedEvent(6)];
   const header = headerOf(`${HEADER}\n`);
   const raws = [one, two].map(({ text }, index) => ({ offset: index, raw: Buffer.from(text) }));
-  const together = readAgain(raws, header, LF, table);
-  const alone = raws.map((raw) => readAgain([raw], header, LF, table)[0]);
+  const together = readAgain(raws, { header, newline: LF, nulls: [] }, table);
+  const alone = raws.map((raw) => readAgain([raw], { header, newline: LF, nulls: [] }, table)[0]);
   assert.deepEqual(together, alone);
   assert.deepEqual(
     together.map((answer) => (answer.kind === 'row' ? answer.key : '')),

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 
 import fc from 'fast-check';
 
+import { DEFAULT_DIALECT } from '../../src/core/booked-dialect.ts';
 import type { FileState, KnownGeneration } from '../../src/core/books.ts';
 import type { Reject } from '../../src/core/reject.ts';
 import type { FileStamp, GenerationId } from '../../src/core/slice.ts';
@@ -40,7 +41,14 @@ function decide(one: Case): Identity {
     const state = known.state ?? 'reading';
     const { size, mtimeNs, ctimeNs } = stamp;
     return {
-      info: { id: (known.id ?? 'g') as GenerationId, name: '', nameBytes, stamp, replaces: null },
+      info: {
+        id: (known.id ?? 'g') as GenerationId,
+        name: '',
+        nameBytes,
+        stamp,
+        replaces: null,
+        dialect: DEFAULT_DIALECT,
+      },
       state,
       reason: null,
       ended: state === 'reading' ? null : { size, mtimeNs, ctimeNs },

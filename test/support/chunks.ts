@@ -3,6 +3,7 @@
 
 import { createHash, randomUUID } from 'node:crypto';
 import { crc32 } from 'node:zlib';
+import { DEFAULT_DIALECT } from '../../src/core/booked-dialect.ts';
 import type { JudgedChunk, Rows } from '../../src/core/chunk.ts';
 import { DUPLICATE, FRESH, UNSURE } from '../../src/core/chunk.ts';
 import { encodeTuple } from '../../src/core/copy-binary.ts';
@@ -36,7 +37,14 @@ let files = 0;
 /** A file that no folder holds. */
 export function testFile(name = `file-${(files += 1)}.csv`): GenerationInfo {
   const stamp = { dev: 1n, ino: BigInt(1000 + files), birthNs: 5n, size: 0, mtimeNs: 7n, ctimeNs: 8n };
-  return { id: randomUUID() as GenerationId, name, nameBytes: Buffer.from(name), stamp, replaces: null };
+  return {
+    id: randomUUID() as GenerationId,
+    name,
+    nameBytes: Buffer.from(name),
+    stamp,
+    replaces: null,
+    dialect: DEFAULT_DIALECT,
+  };
 }
 
 export function testKey(index: number): string {

@@ -1,20 +1,22 @@
 // Which generation does a person mean by FILE? And where do its bytes stand today, if anywhere. Reading only.
 
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import { basename, isAbsolute, relative, resolve } from 'node:path';
 import type pg from 'pg';
 import type { FileState } from '../../core/books.ts';
+import { decodeAll, encodingOf, lengthBefore } from '../../core/encoding.ts';
+import type { Encoding } from '../../core/encoding.ts';
 import type { Header } from '../../core/header.ts';
 import { readHeader } from '../../core/header.ts';
-import type { GenerationId } from '../../core/slice.ts';
+import type { Dialect, GenerationId } from '../../core/slice.ts';
 import { RECORD_BYTES_MAX } from '../../core/slice.ts';
 import { MillraceError } from '../../errors.ts';
 import { events } from '../../schema/events.ts';
+import { dialectSql } from '../../sink/postgres/dialect.ts';
 import { printable } from '../../telemetry/text.ts';
-import { allSources, haveBooks, isMeant, sourceName, targetName } from './open.ts';
+import { openContent, placesOf, readAt } from './content.ts';
+import type { Finder } from './content.ts';
+import { allSources, haveBooks, isMeant, refuseOldBooks, sourceName, targetName } from './open.ts';
 import type { BooksOptions, SourceRow } from './open.ts';
 
 export interface BookedFile {
@@ -24,16 +26,27 @@ export interface BookedFile {
   readonly ino: string;
   readonly state: FileState;
   readonly reason: string | null;
+  readonly dialect: Dialect;
+  readonly archivedTo: string | null;
 }
+
+/** The columns of a `BookedFile`, of millrace.files as f. */
+export const BOOKED_FILE = `f.generation, f.name, f.name_bytes AS "nameBytes", f.ino::text AS ino, f.state, f.reason,
+    ${dialectSql('f')} AS dialect, f.archived_to AS "archivedTo"`;
 
 const CR = 0x0d;
 const LF = 0x0a;
+/** The byte order mark in UTF-8. */
+const MARK = Buffer.from('efbbbf', 'hex');
 
 /** @throws {MillraceError} `input` when nothing was ever read from it */
 export async function theSource(client: pg.Client, options: BooksOptions): Promise<SourceRow> {
   const all = (await haveBooks(client)) ? await allSources(client) : [];
   const meant = all.find((row) => isMeant(row, options));
-  if (meant !== undefined) return meant;
+  if (meant !== undefined) {
+    await refuseOldBooks(client);
+    return meant;
+  }
   const others = all.map(({ source, target }) => `${source} -> ${target}`).join(', ');
   throw new MillraceError(
     'input',
@@ -42,7 +55,7 @@ export async function theSource(client: pg.Client, options: BooksOptions): Promi
   );
 }
 
-const FILES = `SELECT generation, name, name_bytes AS "nameBytes", ino::text AS ino, state, reason FROM millrace.files
+const FILES = `SELECT ${BOOKED_FILE} FROM millrace.files f
   WHERE source_id = $1 AND (name_bytes = $2 OR name = $3 OR generation::text = $3) ORDER BY ordinal DESC`;
 
 /** All generations that a word may mean, the newest first: a name as the books have it, a path, or the id of one generation. */
@@ -67,26 +80,21 @@ export async function filesNamed(
   );
 }
 
-/** Where a file stood when it was read: below the source's folder. */
-export function pathOf(source: SourceRow, inputDir: string, { nameBytes }: BookedFile): Buffer {
-  const folder = isAbsolute(source.source) ? source.source : inputDir;
-  return Buffer.concat([Buffer.from(`${folder}/`), nameBytes]);
+/** Where the files of a source stood when they were read. */
+export function folderOf(source: SourceRow, inputDir: string): string {
+  return isAbsolute(source.source) ? source.source : inputDir;
 }
 
-/** Null when there is no regular file that may be read. */
-export async function openRegular(path: Buffer | string): Promise<FileHandle | null> {
-  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
-  const file = await open(path, flags).catch(() => null); // gone or not ours: the caller says what that means
-  if (file === null || (await file.stat()).isFile()) return file;
-  await file.close();
-  return null;
-}
-
-/** A header with its own bytes, and what ends a record under it. */
+/** The header of a generation, and how its records are read under it. */
 export interface KnownHeader {
+  /** Its own bytes, and the same in UTF-8 without a mark. */
+  readonly raw: Buffer;
   readonly bytes: Buffer;
   readonly header: Header;
+  /** What ends a record. */
   readonly newline: number;
+  readonly encoding: Encoding;
+  readonly nulls: readonly string[];
 }
 
 interface BeginningRow {
@@ -99,47 +107,41 @@ const BEGINNING = `SELECT (SELECT header FROM millrace.slices WHERE generation =
     l.head, l.head_length FROM (SELECT 1) one LEFT JOIN LATERAL (
       SELECT head, head_length FROM millrace.slices WHERE generation = $1 AND head IS NOT NULL ORDER BY start_offset DESC LIMIT 1) l ON true`;
 
-/** The header of a generation, from the books or else from the file if it still stands there; null when it is nowhere. */
+/** The header of a generation, from the books or else from the file if it can be found; null when it is nowhere. */
 export async function headerOf(
   client: pg.Client,
-  source: SourceRow,
-  inputDir: string,
+  finder: Finder,
   file: BookedFile,
 ): Promise<KnownHeader | null> {
   const { rows } = await client.query<BeginningRow>(BEGINNING, [file.generation]);
-  const kept = rows[0]?.header ?? (await headerOnDisk(pathOf(source, inputDir, file), file, rows[0]));
-  return kept === null ? null : understood(kept, true);
-}
-
-async function headerOnDisk(
-  path: Buffer,
-  { ino }: BookedFile,
-  beginning: BeginningRow | undefined,
-): Promise<Buffer | null> {
-  const file = await openRegular(path);
-  if (file === null) return null;
-  try {
-    const block = Buffer.alloc(RECORD_BYTES_MAX);
-    const { bytesRead } = await file.read(block, 0, block.length, 0);
-    const bytes = block.subarray(0, bytesRead);
-    const stats = await file.stat({ bigint: true });
-    const { head = null, head_length: length = null } = beginning ?? {};
-    const isSame =
-      head === null || length === null
-        ? stats.ino.toString() === ino
-        : createHash('sha256').update(bytes.subarray(0, length)).digest().equals(head);
-    return isSame ? (understood(bytes, false)?.bytes ?? null) : null;
-  } finally {
-    await file.close();
+  const { header = null, head = null, head_length: length = null } = rows[0] ?? {};
+  if (header !== null) return understood(header, true, file.dialect);
+  if (head === null || length === null) return null;
+  for (const place of await placesOf(finder, file)) {
+    const found = await openContent(place, finder.unpacking);
+    if (found.kind !== 'open') continue;
+    try {
+      const bytes = await readAt(found.content, 0, RECORD_BYTES_MAX);
+      const isSame = createHash('sha256').update(bytes.subarray(0, length)).digest().equals(head);
+      if (isSame) return understood(bytes, false, file.dialect);
+    } finally {
+      await found.content.close();
+    }
   }
+  return null;
 }
 
-/** What ends the header ends the records. Null when today's rules do not take it as a header. */
-function understood(bytes: Buffer, whole: boolean): KnownHeader | null {
-  const endsInReturn = whole && bytes.at(-1) === CR;
-  const newline = endsInReturn ? CR : LF;
-  const result = readHeader(bytes, whole, events, newline);
+/** Null when today's rules do not take it as a header. */
+function understood(raw: Buffer, isWhole: boolean, dialect: Dialect): KnownHeader | null {
+  const { newline, delimiter = null, nulls = [], encoding: named = 'auto' } = dialect;
+  const end = newline === 'cr' ? CR : LF;
+  const encoding = encodingOf(raw, named);
+  const text = decodeAll(encoding, raw);
+  const result = readHeader(text, isWhole, events, end, delimiter?.charCodeAt(0) ?? null);
   if (result.kind !== 'header') return null;
   const { header } = result;
-  return { bytes: Buffer.from(bytes.subarray(0, header.end)), header, newline };
+  const length = lengthBefore(encoding, text, header.end);
+  const from = encoding !== 'utf-8' && text.subarray(0, MARK.length).equals(MARK) ? MARK.length : 0;
+  const bytes = Buffer.from(text.subarray(from, header.end));
+  return { raw: Buffer.from(raw.subarray(0, length)), bytes, header, newline: end, encoding, nulls };
 }

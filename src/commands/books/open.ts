@@ -136,6 +136,15 @@ export async function haveBooks(client: pg.Client): Promise<boolean> {
   return found;
 }
 
+/** @throws {MillraceError} `migration` when the books are older than what is asked of them here */
+export async function refuseOldBooks(client: pg.Client): Promise<void> {
+  const sql = `SELECT FROM pg_attribute WHERE attrelid = 'millrace.files'::regclass AND attname = 'archived_to'`;
+  if ((await client.query(sql)).rowCount === 0)
+    throw new MillraceError('migration', 'the books were written by an older Millrace', {
+      wayOut: 'start millrace run once: it brings them up to date; millrace migrate does only that',
+    });
+}
+
 export async function allSources(client: pg.Client): Promise<readonly SourceRow[]> {
   const sql = 'SELECT source_id AS id, source, target FROM millrace.leases ORDER BY source, target';
   return (await client.query<SourceRow>(sql)).rows;

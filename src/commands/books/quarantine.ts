@@ -4,7 +4,7 @@ import type pg from 'pg';
 import type { GenerationId } from '../../core/slice.ts';
 import type { RejectsOptions } from '../../options.ts';
 import type { BookedFile } from './files.ts';
-import { filesNamed, theSource } from './files.ts';
+import { BOOKED_FILE, filesNamed, theSource } from './files.ts';
 import type { SourceRow } from './open.ts';
 
 /** The loser of two contents under one key: no reject but a duplicate. Shown and exported on demand, by its code; never replayed. */
@@ -79,7 +79,7 @@ export async function newestRejects(
 
 /** The files that have any of the meant rejects, in the order in which they were written down. */
 export async function filesWithRejects(client: pg.Client, chosen: Chosen): Promise<readonly BookedFile[]> {
-  const sql = `SELECT f.generation, f.name, f.name_bytes AS "nameBytes", f.ino::text AS ino, f.state, f.reason FROM millrace.files f
+  const sql = `SELECT ${BOOKED_FILE} FROM millrace.files f
     WHERE EXISTS (SELECT FROM millrace.rejects r WHERE r.generation = f.generation AND ${MEANT}) ORDER BY f.ordinal`;
   return (await client.query<BookedFile>(sql, valuesOf(chosen))).rows;
 }

@@ -1,6 +1,6 @@
 // A file as it stands now against the rows that an earlier content of it inserted. Finding the earlier content, and the comparison; no words.
 
-import type { FileHandle } from 'node:fs/promises';
+import { DEFAULT_DIALECT, dialectText, sameDialect } from '../../core/booked-dialect.ts';
 import type { Dialect } from '../../core/slice.ts';
 import type pg from 'pg';
 import { MillraceError } from '../../errors.ts';
@@ -8,9 +8,9 @@ import { quoteTable } from '../../schema/ddl.ts';
 import type { TableDefinition, TableName } from '../../schema/table.ts';
 import type { BookFile, BookSlice } from '../verify/books.ts';
 import { readBooks } from '../verify/books.ts';
-import { isForeign, openContent } from '../verify/content.ts';
-import type { Unpacking } from '../verify/content.ts';
-import { firstChanged, runsOf } from '../verify/file.ts';
+import { findContent, firstChanged, openContent } from '../books/content.ts';
+import type { Content, Finder, Opened } from '../books/content.ts';
+import { runsOf } from '../verify/file.ts';
 import { readLayout, readRecords } from '../verify/reader.ts';
 import type { FoundRecord } from '../verify/reader.ts';
 import { RecordTable } from '../verify/table.ts';
@@ -20,11 +20,11 @@ export interface DiffInput {
   readonly table: TableDefinition;
   readonly tableName: TableName;
   readonly sourceId: number;
-  readonly folder: string;
+  readonly finder: Finder;
   /** Below the folder; bytes in latin1. */
   readonly name: string;
+  /** As the options say it, for a content that is not in the books; what is left at its default is as the earlier content was read. */
   readonly dialect: Dialect;
-  readonly unpacking: Unpacking;
   readonly signal: AbortSignal;
   readonly progress: (name: string, bytes: number, of: number) => void;
 }
@@ -65,26 +65,59 @@ const CONTRASTS_MAX = 1_000;
 /** @throws {MillraceError} `input` when the file is not there, or not in the books */
 export async function compareContents(input: DiffInput): Promise<Diff> {
   const books = await readBooks(input.client, input.sourceId);
-  const path = Buffer.concat([Buffer.from(`${input.folder}/`), Buffer.from(input.name, 'latin1')]);
-  const file = await openContent(path, input.unpacking);
+  const { finder } = input;
   const shown = Buffer.from(input.name, 'latin1').toString('utf8');
-  if (file === null) throw new MillraceError('input', `there is no file ${shown} in ${input.folder}`);
+  const file = await openPresent(input, books);
+  if (file.kind === 'gone') throw new MillraceError('input', `there is no file ${shown} in ${finder.folder}`);
+  if (file.kind === 'unreadable') throw new MillraceError('input', `${shown}: ${file.reason}`);
   try {
-    if (await isForeign(file, input.dialect))
-      throw new MillraceError('input', `${shown} is not written in UTF-8, which diff cannot compare`);
-    return await compareOpen(input, shown, file, books);
+    return await compareOpen(input, shown, file.content, books);
   } finally {
-    await file.close();
+    await file.content.close();
   }
+}
+
+/** What stands in the folder; when nothing does, the newest content that was archived. */
+async function openPresent({ finder, name }: DiffInput, books: readonly BookFile[]): Promise<Opened> {
+  const nameBytes = Buffer.from(name, 'latin1');
+  const present = await openContent(
+    Buffer.concat([Buffer.from(`${finder.folder}/`), nameBytes]),
+    finder.unpacking,
+  );
+  const newest = books.filter((book) => book.nameBytes.equals(nameBytes)).at(-1);
+  if (present.kind !== 'gone' || newest === undefined) return present;
+  return findContent(finder, newest, newest.slices, true);
+}
+
+/** The books decide for a content that they know; for another one the options, and where they say nothing the earlier content. */
+function dialectFor({ dialect }: DiffInput, shown: string, { current, earlier }: Contents): Dialect {
+  if (current === null) {
+    const before = { ...DEFAULT_DIALECT, ...earlier?.dialect };
+    const given = { ...DEFAULT_DIALECT, ...dialect };
+    return {
+      newline: given.newline === DEFAULT_DIALECT.newline ? before.newline : given.newline,
+      delimiter: given.delimiter ?? before.delimiter,
+      nulls: given.nulls.length === 0 ? before.nulls : given.nulls,
+      encoding: given.encoding === DEFAULT_DIALECT.encoding ? before.encoding : given.encoding,
+    };
+  }
+  if (!sameDialect(dialect, DEFAULT_DIALECT) && !sameDialect(dialect, current.dialect))
+    throw new MillraceError(
+      'input',
+      `${shown} was read with ${dialectText(current.dialect)}, and ${dialectText(dialect)} is said now`,
+      { wayOut: 'leave the options of its form out: the books know how each content was read' },
+    );
+  return current.dialect;
 }
 
 async function compareOpen(
   input: DiffInput,
   shown: string,
-  file: FileHandle,
+  file: Content,
   books: readonly BookFile[],
 ): Promise<Diff> {
   const { current, earlier } = await contentsOf(input, shown, file, books);
+  const dialect = dialectFor(input, shown, { current, earlier });
   const diff: Diff = {
     name: shown,
     earlier,
@@ -101,8 +134,8 @@ async function compareOpen(
   const groups = transactionsOf(earlier, current);
   const records = new RecordTable(input.client, input.table, quoteTable(input.tableName));
   await records.make();
-  const { size } = await file.stat();
-  await addRecords(input, file, [{ start: 0, end: size, firstLine: 1 }], records, THE_FILE, diff);
+  const whole = [{ start: 0, end: file.size, firstLine: 1 }];
+  await addRecords(input, file, dialect, whole, records, THE_FILE, diff);
   await addNeighbours(input, books, earlier, records, diff);
   await records.nameGroups(groups);
   await records.join('of groups too');
@@ -110,17 +143,22 @@ async function compareOpen(
   return diff;
 }
 
+interface Contents {
+  readonly current: BookFile | null;
+  readonly earlier: BookFile | null;
+}
+
 /** Which content of the file the books know stands there now, and which was there before. */
 async function contentsOf(
-  { name, folder }: DiffInput,
+  { name, finder }: DiffInput,
   shown: string,
-  file: FileHandle,
+  file: Content,
   books: readonly BookFile[],
-): Promise<{ readonly current: BookFile | null; readonly earlier: BookFile | null }> {
+): Promise<Contents> {
   const own = books.filter(({ nameBytes }) => nameBytes.toString('latin1') === name);
   const newest = own.at(-1);
   if (newest === undefined) {
-    throw new MillraceError('input', `the books know nothing of ${shown} in ${folder}`, {
+    throw new MillraceError('input', `the books know nothing of ${shown} in ${finder.folder}`, {
       wayOut: 'millrace check says what would become of a file that was never read',
     });
   }
@@ -145,14 +183,14 @@ function transactionsOf(earlier: BookFile, current: BookFile | null): Map<number
 
 async function addRecords(
   input: DiffInput,
-  file: FileHandle,
+  file: Content,
+  dialect: Dialect,
   ranges: readonly Pick<BookSlice, 'start' | 'end' | 'firstLine'>[],
   records: RecordTable,
   number: number,
   diff: Diff | null,
 ): Promise<void> {
-  const { size } = await file.stat();
-  const layout = await readLayout(file, size, input.table, input.dialect);
+  const layout = await readLayout(file, file.size, input.table, dialect);
   if (layout === null) {
     if (diff !== null) diff.notes.push('its first line is no header: it has no records');
     return;
@@ -181,8 +219,8 @@ async function addNeighbours(
     if (book === earlier || book === diff.current) continue;
     const shared = book.slices.filter((slice) => slice.xids.some((xid) => xids.has(xid)));
     if (shared.length === 0) continue;
-    const path = Buffer.concat([Buffer.from(`${input.folder}/`), book.nameBytes]);
-    const file = book.isSuperseded ? null : await openContent(path, input.unpacking);
+    const found = await findContent(input.finder, book, shared, book.isSuperseded);
+    const file = found.kind === 'open' ? found.content : null;
     try {
       if (file !== null && (await firstChanged(file, shared)) === null) {
         const ranges = runsOf(shared).map((run) => ({
@@ -190,7 +228,7 @@ async function addNeighbours(
           end: run.at(-1)?.end ?? 0,
           firstLine: run[0]?.firstLine ?? 1,
         }));
-        await addRecords(input, file, ranges, records, NEIGHBOURS, null);
+        await addRecords(input, file, book.dialect, ranges, records, NEIGHBOURS, null);
       } else
         diff.notes.push(
           `${book.name} travelled in the same transaction and is gone: its rows may be listed as gone from this file`,

@@ -1,23 +1,24 @@
 // `millrace rejects export`: the refused records as they stood in their file, under its header: a CSV file that can be mended and
-// delivered again. The bytes are the file's own, unless formulas are to be neutralised.
+// delivered again. The bytes are the file's own, in UTF-8 whatever its encoding is, unless they are asked for raw, or formulas are neutralised.
 
 import { rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type pg from 'pg';
+import { decodeAll, unitBytes } from '../../core/encoding.ts';
+import type { Encoding } from '../../core/encoding.ts';
 import { neutralize } from '../../core/formulas.ts';
 import { EXIT, MillraceError } from '../../errors.ts';
 import type { ExitCode } from '../../errors.ts';
 import { makeFolders } from '../../folders.ts';
 import type { RejectsOptions } from '../../options.ts';
-import { migrate } from '../../sink/postgres/migrate.ts';
 import { counted, printable } from '../../telemetry/text.ts';
-import { headerOf } from '../books/files.ts';
+import { createFinder } from '../books/content.ts';
+import { folderOf, headerOf } from '../books/files.ts';
 import type { BookedFile, KnownHeader } from '../books/files.ts';
 import type { OpenBooks } from '../books/open.ts';
 import { filesWithRejects, isWhole, pageOf } from '../books/quarantine.ts';
 import type { Chosen } from '../books/quarantine.ts';
 import type { CommandIo } from '../command.ts';
-import { programVersion } from '../version.ts';
 
 const PAGE_RECORDS = 1_000;
 const CR = 0x0d;
@@ -46,29 +47,29 @@ export async function exportRejects(
   chosen: Chosen,
   io: CommandIo,
 ): Promise<ExitCode> {
-  await migrate(client, { program: programVersion() });
+  const finder = createFinder({ ...options, inputDir: folderOf(chosen.source, options.inputDir) });
   const sources: Source[] = [];
   let isPartial = false;
   for (const file of await filesWithRejects(client, chosen)) {
-    const header = await headerOf(client, chosen.source, options.inputDir, file);
+    const header = await headerOf(client, finder, file);
     if (header !== null) sources.push({ file, header });
     else {
       isPartial = true;
       io.stderr.write(`millrace: the header of ${printable(file.name)} is known nowhere: left out\n`);
     }
   }
-  if (options.exportDir === null) refuseMixedHeaders(sources);
+  if (options.exportDir === null) refuseMixedHeaders(sources, options.exportRaw);
   else makeExportFolder(options.exportDir);
   let [written, cut] = [0, 0];
   const names = new Set<string>();
   for (const [index, source] of sources.entries()) {
-    const { parts, records, left } = await recordsOf(client, chosen, source, options.neutralizeFormulas);
+    const { parts, records, left } = await recordsOf(client, chosen, source, options);
+    const header = options.exportRaw ? source.header.raw : source.header.bytes;
     [written, cut] = [written + records, cut + left];
     if (options.exportDir === null) {
-      if (index === 0) io.stdout.write(source.header.bytes);
+      if (index === 0) io.stdout.write(header);
       for (const part of parts) io.stdout.write(part);
-    } else
-      await writeWhole(join(options.exportDir, freeName(source, names)), [source.header.bytes, ...parts]);
+    } else await writeWhole(join(options.exportDir, freeName(source, names)), [header, ...parts]);
   }
   const rest = cut === 0 ? '' : `; ${counted(cut, 'record')} not kept to the last byte, so left out`;
   io.stderr.write(
@@ -77,13 +78,30 @@ export async function exportRejects(
   return isPartial || cut > 0 ? EXIT.found : EXIT.done;
 }
 
-function refuseMixedHeaders(sources: readonly Source[]): void {
+function refuseMixedHeaders(sources: readonly Source[], isRaw: boolean): void {
   const [first] = sources;
-  const other = sources.find((one) => first?.header.bytes.equals(one.header.bytes) === false);
-  if (first === undefined || other === undefined) return;
+  if (first === undefined) return;
+  const bytesOf = ({ raw, bytes }: KnownHeader): Buffer => (isRaw ? raw : bytes);
+  const other = sources.find(({ header }) => !bytesOf(first.header).equals(bytesOf(header)));
+  if (other === undefined) {
+    refuseMixedNulls(first, sources);
+    return;
+  }
   throw new MillraceError(
     'input',
     `the headers of ${printable(first.file.name)} and ${printable(other.file.name)} differ, so their records do not fit into one CSV file`,
+    { wayOut: 'name one FILE, or write one file for each with --to DIR' },
+  );
+}
+
+/** What is NULL in one of them would be text in the other, however the export is read. */
+function refuseMixedNulls(first: Source, sources: readonly Source[]): void {
+  const wordsOf = ({ header }: Source): string => header.nulls.toSorted().join(',');
+  const other = sources.find((one) => wordsOf(one) !== wordsOf(first));
+  if (other === undefined) return;
+  throw new MillraceError(
+    'input',
+    `${printable(first.file.name)} and ${printable(other.file.name)} were read with different --null words, so their records do not fit into one CSV file`,
     { wayOut: 'name one FILE, or write one file for each with --to DIR' },
   );
 }
@@ -93,9 +111,9 @@ async function recordsOf(
   client: pg.Client,
   chosen: Chosen,
   { file, header }: Source,
-  isNeutral: boolean,
+  { exportRaw, neutralizeFormulas }: RejectsOptions,
 ): Promise<{ parts: Buffer[]; records: number; left: number }> {
-  const lineEnd = lineEndOf(header);
+  const lineEnd = exportRaw ? encoded(header.encoding, lineEndOf(header)) : lineEndOf(header);
   const parts: Buffer[] = [];
   let left = 0;
   for (let after = -1; ;) {
@@ -103,7 +121,8 @@ async function recordsOf(
     for (const one of page) {
       if (!isWhole(one)) left += 1;
       else {
-        const record = isNeutral ? neutralize(one.raw, header.header.delimiter) : one.raw;
+        const text = exportRaw ? one.raw : decodeAll(header.encoding, one.raw);
+        const record = neutralizeFormulas ? neutralize(text, header.header.delimiter) : text;
         parts.push(Buffer.concat([record, lineEnd]));
       }
     }
@@ -118,9 +137,17 @@ function lineEndOf({ bytes, newline }: KnownHeader): Buffer {
   return isWindows ? Buffer.from('\r\n') : Buffer.from([newline]);
 }
 
+/** Of ASCII only. */
+function encoded(encoding: Encoding, text: Buffer): Buffer {
+  if (unitBytes(encoding) === 1) return text;
+  const wide = Buffer.from(text.toString('latin1'), 'utf16le');
+  return encoding === 'utf-16be' ? wide.swap16() : wide;
+}
+
 /** A name of the folder's own, since two generations, or two folders, may have a file of one name. */
 function freeName({ file }: Source, taken: Set<string>): string {
-  const plain = basename(file.name).replaceAll('\\', '_');
+  // What is written here is not compressed.
+  const plain = basename(file.name).replaceAll('\\', '_').replace(/\.gz$/i, '');
   const name = taken.has(plain) ? `${file.generation}-${plain}` : plain;
   taken.add(name);
   return name.startsWith('.') ? `_${name}` : name;

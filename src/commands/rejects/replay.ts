@@ -3,28 +3,28 @@
 
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import type { ReadAgain } from '../../core/again.ts';
+import type { ReadAgain, RecordBytes } from '../../core/again.ts';
 import { readAgain } from '../../core/again.ts';
+import { decodeAll } from '../../core/encoding.ts';
 import { EXIT, MillraceError } from '../../errors.ts';
 import type { ExitCode } from '../../errors.ts';
 import type { RejectsOptions } from '../../options.ts';
 import { quoteTable } from '../../schema/ddl.ts';
 import { events } from '../../schema/events.ts';
 import type { GenerationId } from '../../core/slice.ts';
-import { migrate } from '../../sink/postgres/migrate.ts';
 import type { Fate, ReplayRow, ReplayTarget } from '../../sink/postgres/replay.ts';
 import { replayRows } from '../../sink/postgres/replay.ts';
 import { makeStageSql } from '../../sink/postgres/stage.ts';
 import { ensureTable } from '../../sink/postgres/table.ts';
 import { counted, printable } from '../../telemetry/text.ts';
 import { underFence } from '../books/exclusive.ts';
-import { headerOf } from '../books/files.ts';
+import { createFinder } from '../books/content.ts';
+import { folderOf, headerOf } from '../books/files.ts';
 import type { BookedFile, KnownHeader } from '../books/files.ts';
 import type { OpenBooks } from '../books/open.ts';
 import { NOT_BY_ITSELF, filesWithRejects, isWhole, pageOf } from '../books/quarantine.ts';
 import type { Chosen, StoredReject } from '../books/quarantine.ts';
 import type { CommandIo } from '../command.ts';
-import { programVersion } from '../version.ts';
 
 /** Records of one transaction: at most 64 KiB each, so 64 MiB, and an engine that runs waits well under a second. */
 const PAGE_RECORDS = 1_000;
@@ -61,15 +61,15 @@ export async function replayRejects(
         wayOut: 'rejects export writes them; the stored row would have to go first',
       },
     );
-  await migrate(client, { program: programVersion() });
   await ensureTable(client, events, options.table);
   await client.query(makeStageSql(events));
   const table = { table: events, tableSql: quoteTable(options.table) };
   const target: ReplayTarget = { client, ...table, describe, epoch: randomUUID() };
   const sums: Replayed = { inserted: 0, duplicates: 0, rejected: 0, untried: 0 };
   const run: Run = { target, chosen, sums, pages: 0 };
+  const finder = createFinder({ ...options, inputDir: folderOf(chosen.source, options.inputDir) });
   for (const file of await filesWithRejects(client, chosen)) {
-    const header = await headerOf(client, chosen.source, options.inputDir, file);
+    const header = await headerOf(client, finder, file);
     if (header === null) io.stderr.write(`millrace: ${printable(withoutHeader(file))}\n`);
     await replayFile(run, file.generation, header);
   }
@@ -79,7 +79,7 @@ export async function replayRejects(
 }
 
 function withoutHeader({ name }: BookedFile): string {
-  return `the header of ${name} is neither in the books nor does that file stand in the folder with a header that is taken today: its records stay`;
+  return `the header of ${name} is neither in the books nor does that file stand in the folder or its archive with a header that is taken today: its records stay`;
 }
 
 async function replayFile(run: Run, generation: GenerationId, header: KnownHeader | null): Promise<void> {
@@ -102,7 +102,7 @@ async function replayPage(
   const { target, sums } = run;
   const page = await pageOf(target.client, run.chosen, generation, after, PAGE_RECORDS);
   const whole = header === null ? [] : page.filter(isWhole);
-  const answers = header === null ? [] : readAgain(whole, header.header, header.newline, target.table);
+  const answers = header === null ? [] : readAgain(textsOf(whole, header), header, target.table);
   const rows = answers.flatMap((answer, index): ReplayRow[] => {
     const offset = whole[index]?.offset ?? 0;
     return answer.kind === 'row' ? [{ generation, offset, tuple: answer.tuple, key: answer.key }] : [];
@@ -118,6 +118,14 @@ async function replayPage(
   sums.rejected += answers.filter(({ kind }) => kind === 'rejected').length;
   sums.untried += page.length - whole.length + answers.filter(({ kind }) => kind === 'untold').length;
   return page.at(-1)?.offset ?? null;
+}
+
+/** In UTF-8, as the parser sees them. */
+function textsOf(
+  whole: readonly (StoredReject & { readonly raw: Buffer })[],
+  { encoding }: KnownHeader,
+): RecordBytes[] {
+  return whole.map(({ offset, raw }) => ({ offset, raw: decodeAll(encoding, raw) }));
 }
 
 const REASONS = `UPDATE millrace.rejects r SET code = n.code, sentence = n.sentence, field = n.field, column_name = n.column_name

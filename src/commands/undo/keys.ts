@@ -1,7 +1,6 @@
 // The keys that a file delivered, read again through the parse path, range by range as the books have them. The CRC of each range proves
 // that it still is the content that was read then. The keys wait in a temporary table for the questions of rows.ts.
 
-import { resolve } from 'node:path';
 import type pg from 'pg';
 import { KEY_BYTES } from '../../core/chunk.ts';
 import type { Rows } from '../../core/chunk.ts';
@@ -11,9 +10,9 @@ import { MillraceError } from '../../errors.ts';
 import type { Pool } from '../../pool.ts';
 import { copyTuples } from '../../sink/postgres/copy.ts';
 import { printable } from '../../telemetry/text.ts';
-import { openRegular, pathOf } from '../books/files.ts';
+import { openContent } from '../books/content.ts';
+import type { Unpacking } from '../books/content.ts';
 import type { BookedFile } from '../books/files.ts';
-import type { SourceRow } from '../books/open.ts';
 
 export interface BookedSlice {
   readonly start: number;
@@ -22,13 +21,10 @@ export interface BookedSlice {
   readonly inserted: number;
   /** Transactions that wrote rows of it, as xid8 text. */
   readonly xids: readonly string[];
-  /** The header's own, where the books keep it. */
-  readonly header: Buffer | null;
 }
 
 const SLICES = `SELECT s.start_offset::float8 AS start, s.end_offset::float8 AS end, s.crc32::float8 AS crc,
-    s.inserted::float8 AS inserted, coalesce(s.merged_xids, ARRAY[b.xid])::text[] AS xids,
-    (SELECT header FROM millrace.slices h WHERE h.generation = s.generation AND h.start_offset = 0) AS header
+    s.inserted::float8 AS inserted, coalesce(s.merged_xids, ARRAY[b.xid])::text[] AS xids
   FROM millrace.slices s JOIN millrace.batches b ON b.epoch = s.epoch AND b.number = s.batch
   WHERE s.generation = $1 ORDER BY s.start_offset`;
 
@@ -50,33 +46,30 @@ export class DifferentContent extends MillraceError {
 }
 
 const MAKE = `CREATE TEMPORARY TABLE millrace_undo (generation uuid NOT NULL, start_offset bigint NOT NULL, key uuid NOT NULL)`;
+const NOWHERE = 'it is not in its folder';
+const NO_FILE = 'there is no file';
 const PIECE_TUPLES = 8_192;
-const CR = 0x0d;
 
 /** Keys of any number of generations, each range once. */
 export class KeyStage {
   readonly #client: pg.Client;
   readonly #pool: Pick<Pool, 'parse'>;
+  readonly #unpacking: Unpacking;
   readonly #read = new Set<string>();
 
-  static async make(client: pg.Client, pool: Pick<Pool, 'parse'>): Promise<KeyStage> {
+  static async make(client: pg.Client, pool: Pick<Pool, 'parse'>, unpacking: Unpacking): Promise<KeyStage> {
     await client.query(MAKE);
-    return new KeyStage(client, pool);
+    return new KeyStage(client, pool, unpacking);
   }
 
-  private constructor(client: pg.Client, pool: Pick<Pool, 'parse'>) {
+  private constructor(client: pg.Client, pool: Pick<Pool, 'parse'>, unpacking: Unpacking) {
     this.#client = client;
     this.#pool = pool;
+    this.#unpacking = unpacking;
   }
 
   has(generation: GenerationId, slice: BookedSlice): boolean {
     return this.#read.has(nameOf(generation, slice));
-  }
-
-  /** Where its bytes may stand: the path that a person wrote, and its place below the folder. */
-  placesOf(file: BookedFile, word: string | null, source: SourceRow, inputDir: string): string[] {
-    const below = pathOf(source, inputDir, file).toString();
-    return word === null ? [below] : [resolve(word), below];
   }
 
   /**
@@ -86,33 +79,35 @@ export class KeyStage {
   async read(
     file: BookedFile,
     slices: readonly BookedSlice[],
-    places: readonly string[],
-  ): Promise<string | null> {
+    places: readonly Buffer[],
+  ): Promise<Buffer | null> {
     const missing = slices.filter((slice) => !this.has(file.generation, slice));
     if (missing.length === 0) return null;
-    let why = 'it is not in its folder';
-    for (const place of new Set(places)) {
+    let why = NOWHERE;
+    for (const place of places) {
       const found = await this.#readFrom(file, missing, place);
       if (found === null) return place;
-      why = found;
+      if (why === NOWHERE || !found.startsWith(NO_FILE)) why = found;
     }
     throw new DifferentContent(file.name, why);
   }
 
   /** Null when all was read; else why not, and nothing is staged. */
-  async #readFrom(file: BookedFile, slices: readonly BookedSlice[], place: string): Promise<string | null> {
-    const handle = await openRegular(place);
-    if (handle === null) return `there is no file ${place}`;
+  async #readFrom(file: BookedFile, slices: readonly BookedSlice[], place: Buffer): Promise<string | null> {
+    const opened = await openContent(place, this.#unpacking);
+    if (opened.kind === 'gone') return `${NO_FILE} ${place.toString()}`;
+    if (opened.kind === 'unreadable') return `${place.toString()}: ${opened.reason}`;
+    const { content } = opened;
     const staged: BookedSlice[] = [];
     try {
       for (const slice of slices) {
-        const rows = await this.#parse(file, slice, handle.fd, place);
+        const rows = await this.#parse(file, slice, content.fd, place);
         if (rows === null) break;
         await this.#stage(file.generation, slice, rows);
         staged.push(slice);
       }
     } finally {
-      await handle.close();
+      await content.close();
     }
     if (staged.length === slices.length) {
       for (const slice of staged) this.#read.add(nameOf(file.generation, slice));
@@ -123,17 +118,16 @@ export class KeyStage {
       'DELETE FROM millrace_undo WHERE generation = $1 AND start_offset = ANY ($2::bigint[])',
       [file.generation, starts],
     );
-    return `${place} does not hold what was read then`;
+    return `${place.toString()} does not hold what was read then`;
   }
 
   /** Null when the bytes are others now. */
-  async #parse(file: BookedFile, slice: BookedSlice, fd: number, place: string): Promise<Rows | null> {
-    const { start, end, crc, header } = slice;
-    const task = { generation: file.generation, path: Buffer.from(place), fd, start, end };
-    const newline = header?.at(-1) === CR ? 'cr' : 'lf';
+  async #parse(file: BookedFile, slice: BookedSlice, fd: number, path: Buffer): Promise<Rows | null> {
+    const { start, end, crc } = slice;
+    const task = { generation: file.generation, path, fd, start, end };
     const chunk = await this.#pool.parse({
       slices: [{ ...task, exact: true, limit: end, final: true }],
-      dialect: { newline },
+      dialect: file.dialect,
       rejectsMax: 1,
     });
     const [parsed] = chunk.slices;

@@ -1,6 +1,7 @@
 // Which rows did a file insert? Those whose key it delivered and whose xmin is the transaction of one of its batches: PostgreSQL keeps that
 // id through VACUUM FREEZE, VACUUM FULL and CLUSTER, and gives another one to a row that is changed. Runs under the exclusive fence.
 
+import { lstat } from 'node:fs/promises';
 import type pg from 'pg';
 import { MillraceError } from '../../errors.ts';
 import { quoteIdentifier, quoteTable } from '../../schema/ddl.ts';
@@ -9,7 +10,7 @@ import type { TableName } from '../../schema/table.ts';
 import { inTheirPath } from '../../sink/postgres/search-path.ts';
 import { counted } from '../../telemetry/text.ts';
 import type { BookedFile } from '../books/files.ts';
-import { openRegular } from '../books/files.ts';
+import { BOOKED_FILE } from '../books/files.ts';
 import type { BookedSlice, KeyStage } from './keys.ts';
 import { bookedSlices, DifferentContent } from './keys.ts';
 import { refuseWornIds, xminOf } from './marks.ts';
@@ -29,7 +30,7 @@ export interface UndoTools {
   readonly keys: KeyStage;
   readonly table: TableName;
   /** Where another file may stand. */
-  readonly places: (file: BookedFile) => string[];
+  readonly places: (file: BookedFile) => Promise<readonly Buffer[]>;
 }
 
 const KEYS_SHOWN_MAX = 20;
@@ -145,7 +146,7 @@ interface Neighbour extends BookedFile {
   readonly starts: string[];
 }
 
-const NEIGHBOURS = `SELECT f.generation, f.name, f.name_bytes AS "nameBytes", f.ino::text AS ino, f.state, f.reason,
+const NEIGHBOURS = `SELECT ${BOOKED_FILE},
     array_agg(s.start_offset::text) AS starts
   FROM millrace.slices s JOIN millrace.batches b ON b.epoch = s.epoch AND b.number = s.batch JOIN millrace.files f USING (generation)
   WHERE s.generation <> $1 AND s.inserted > 0 AND coalesce(s.merged_xids, ARRAY[b.xid]) && $2::xid8[]
@@ -185,7 +186,7 @@ async function readNeighbour(tools: UndoTools, file: BookedFile, neighbour: Neig
   const starts = new Set(neighbour.starts.map(Number));
   const meant = slices.filter(({ start }) => starts.has(start));
   try {
-    await tools.keys.read(neighbour, meant, tools.places(neighbour));
+    await tools.keys.read(neighbour, meant, await tools.places(neighbour));
   } catch (error) {
     if (!(error instanceof DifferentContent)) throw error;
     throw new MillraceError(
@@ -222,7 +223,7 @@ async function removeBooksOf(
     'UPDATE millrace.batches SET undone_at = coalesce(undone_at, clock_timestamp()) WHERE xid = ANY ($1::xid8[])',
     [xids],
   );
-  const stamp = await stampOf(file, places(file));
+  const stamp = await stampOf(file, await places(file));
   await client.query(
     `UPDATE millrace.files SET state = 'undone', reason = $2, ended_at = clock_timestamp(), resumed_at = NULL,
        size = coalesce($3, size), mtime_ns = coalesce($4, mtime_ns), ctime_ns = coalesce($5, ctime_ns) WHERE generation = $1`,
@@ -231,12 +232,10 @@ async function removeBooksOf(
 }
 
 /** As the file stands there now: that is what is not read again. */
-async function stampOf({ ino }: BookedFile, places: readonly string[]): Promise<readonly (bigint | null)[]> {
+async function stampOf({ ino }: BookedFile, places: readonly Buffer[]): Promise<readonly (bigint | null)[]> {
   for (const place of places) {
-    const handle = await openRegular(place);
-    if (handle === null) continue;
-    const stats = await handle.stat({ bigint: true });
-    await handle.close();
+    const stats = await lstat(place, { bigint: true }).catch(() => null); // not there: nothing is kept of it
+    if (stats?.isFile() !== true) continue;
     if (stats.ino.toString() === ino) return [stats.size, stats.mtimeNs, stats.ctimeNs];
   }
   return [null, null, null];

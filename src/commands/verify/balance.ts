@@ -3,15 +3,14 @@
 
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Dialect } from '../../core/slice.ts';
 import type pg from 'pg';
 import { MillraceError } from '../../errors.ts';
 import { quoteTable } from '../../schema/ddl.ts';
 import type { TableDefinition, TableName } from '../../schema/table.ts';
+import { findContent } from '../books/content.ts';
+import type { Finder } from '../books/content.ts';
 import { MEANINGFUL, groupByTransaction, readBooks } from './books.ts';
 import type { BookFile, BookSlice } from './books.ts';
-import { openContent } from './content.ts';
-import type { Unpacking } from './content.ts';
 import { verifyFile } from './file.ts';
 import type { FileTools } from './file.ts';
 import { Findings } from './report.ts';
@@ -25,11 +24,9 @@ export interface BalanceInput {
   readonly table: TableDefinition;
   readonly tableName: TableName;
   readonly sourceId: number;
-  readonly folder: string;
+  readonly finder: Finder;
   /** Names below the folder, as bytes in latin1; null: all files, and the table as a whole. */
   readonly only: ReadonlySet<string> | null;
-  readonly dialect: Dialect;
-  readonly unpacking: Unpacking;
   /** Rows that neither a file nor the books know are no difference. */
   readonly allowUnknownRows: boolean;
   readonly signal: AbortSignal;
@@ -49,8 +46,8 @@ async function compareAll(input: BalanceInput): Promise<Findings> {
   const { ofXid, ofSlice } = groupByTransaction(books);
   const records = new RecordTable(input.client, input.table, quoteTable(input.tableName));
   await records.make();
-  const { client, table, dialect, signal, progress } = input;
-  const tools = { client, table, dialect, records, groups: ofSlice, findings, signal, progress };
+  const { client, table, signal, progress } = input;
+  const tools = { client, table, records, groups: ofSlice, findings, signal, progress };
   const read = await readFiles(input, tools, books);
   if (signal.aborted) return findings;
   await noteUnread(input, books, findings);
@@ -79,17 +76,23 @@ async function readFiles(
       sheet.standing = 'refused';
       continue;
     }
-    const path = Buffer.concat([Buffer.from(`${input.folder}/`), book.nameBytes]);
-    const file = book.isSuperseded ? null : await openContent(path, input.unpacking);
-    if (file === null) {
+    const found = await findContent(input.finder, book, book.slices, book.isSuperseded);
+    if (found.kind === 'gone') {
       sheet.standing = 'gone';
       if (book.slices.length === 0) read.add(book);
       continue;
     }
+    if (found.kind === 'unreadable') {
+      const place = { file: book.name, line: null, offset: null, key: null };
+      const text = `what was committed cannot be read again: ${found.reason}`;
+      tools.findings.add(sheet, { kind: 'content', ...place, text });
+      sheet.standing = 'changed';
+      continue;
+    }
     try {
-      if (await verifyFile(tools, file, book, number, sheet)) read.add(book);
+      if (await verifyFile(tools, found.content, book, number, sheet)) read.add(book);
     } finally {
-      await file.close();
+      await found.content.close();
     }
   }
   return read;
@@ -116,7 +119,7 @@ function sheetOf(book: BookFile): Sheet {
 
 /** Files that were asked for by name, and that the books do not know. */
 async function noteUnread(
-  { only, folder }: BalanceInput,
+  { only, finder: { folder } }: BalanceInput,
   books: readonly BookFile[],
   findings: Findings,
 ): Promise<void> {

@@ -2,6 +2,8 @@
 // transactions that wrote them. Reads only.
 
 import type pg from 'pg';
+import type { Dialect } from '../../core/slice.ts';
+import { dialectSql } from '../../sink/postgres/dialect.ts';
 
 export interface BookSlice {
   readonly start: number;
@@ -31,6 +33,8 @@ export interface BookFile {
   readonly size: number | null;
   readonly replaces: string | null;
   readonly seenAt: Date;
+  readonly dialect: Dialect;
+  readonly archivedTo: string | null;
   /** By start. */
   readonly slices: readonly BookSlice[];
   /** A later content has the same name. */
@@ -41,8 +45,9 @@ type FileRow = Omit<BookFile, 'slices' | 'isSuperseded'>;
 type SliceRow = Omit<BookSlice, 'xids'> & { readonly generation: string; readonly xids: readonly string[] };
 
 const FILES = `
-  SELECT generation, name, name_bytes AS "nameBytes", ino::text AS ino, state, reason, size::float8 AS size, replaces, seen_at AS "seenAt"
-  FROM millrace.files WHERE source_id = $1 ORDER BY ordinal`;
+  SELECT generation, name, name_bytes AS "nameBytes", ino::text AS ino, state, reason, size::float8 AS size, replaces, seen_at AS "seenAt",
+         ${dialectSql('f')} AS dialect, archived_to AS "archivedTo"
+  FROM millrace.files f WHERE source_id = $1 ORDER BY ordinal`;
 
 /**
  * Ids of another cluster or database, or that are so old that they may have been given out again, say nothing of a row.

@@ -1,26 +1,21 @@
 // One file of the books, read again: are its committed bytes still those, what are its records, and what do the books say of them? Valid records
 // go to the table that is compared with the user's.
 
-import type { FileHandle } from 'node:fs/promises';
-import { crc32 } from 'node:zlib';
-import type { Dialect } from '../../core/slice.ts';
 import type pg from 'pg';
 import type { TableDefinition } from '../../schema/table.ts';
+import { firstChanged, readAt } from '../books/content.ts';
+import type { Content } from '../books/content.ts';
 import { SliceAccount } from './account.ts';
 import type { BookFile, BookSlice } from './books.ts';
 import { readRejects } from './books.ts';
-import { isForeign } from './content.ts';
 import type { Layout } from './reader.ts';
-import { readAt, readLayout, readRecords } from './reader.ts';
+import { readLayout, readRecords } from './reader.ts';
 import type { Findings, Sheet } from './report.ts';
 import type { Placed, RecordTable } from './table.ts';
-
-const CRC_BLOCK_BYTES = 4 * 1024 * 1024;
 
 export interface FileTools {
   readonly client: pg.Client;
   readonly table: TableDefinition;
-  readonly dialect: Dialect;
   readonly records: RecordTable;
   readonly groups: ReadonlyMap<BookSlice, number>;
   readonly findings: Findings;
@@ -32,12 +27,12 @@ export interface FileTools {
 /** Returns true when all committed ranges were read again. `number` stands for the file in the table of records. */
 export async function verifyFile(
   tools: FileTools,
-  file: FileHandle,
+  file: Content,
   book: BookFile,
   number: number,
   sheet: Sheet,
 ): Promise<boolean> {
-  const { size } = await file.stat();
+  const { size } = file;
   sheet.bytesUnread = Math.max(0, size - (book.slices.at(-1)?.end ?? 0));
   const changed = await firstChanged(file, book.slices);
   if (changed !== null) {
@@ -48,11 +43,7 @@ export async function verifyFile(
     return false;
   }
   if (book.slices.length === 0) return true;
-  if (await isForeign(file, tools.dialect)) {
-    sheet.standing = 'foreign';
-    return false;
-  }
-  const layout = await readLayout(file, size, tools.table, tools.dialect);
+  const layout = await readLayout(file, size, tools.table, book.dialect);
   if (layout === null) {
     if (book.slices.every(({ records }) => records === 0)) return true;
     const text = 'the first line is no header that names the required columns, though records are booked';
@@ -65,25 +56,6 @@ export async function verifyFile(
     await tools.records.settled();
   }
   return !tools.signal.aborted;
-}
-
-/** The first range whose checksum differs. */
-export async function firstChanged(
-  file: FileHandle,
-  slices: readonly BookSlice[],
-): Promise<BookSlice | null> {
-  for (const slice of slices) {
-    let crc = 0;
-    let at = slice.start;
-    while (at < slice.end) {
-      const bytes = await readAt(file, at, Math.min(CRC_BLOCK_BYTES, slice.end - at));
-      if (bytes.length === 0) return slice;
-      crc = crc32(bytes, crc);
-      at += bytes.length;
-    }
-    if (crc !== slice.crc) return slice;
-  }
-  return null;
 }
 
 /** Committed ranges that join without a gap. */
@@ -99,7 +71,7 @@ export function runsOf(slices: readonly BookSlice[]): BookSlice[][] {
 
 async function verifyRun(
   tools: FileTools,
-  file: FileHandle,
+  file: Content,
   book: BookFile,
   run: readonly BookSlice[],
   layout: Layout,

@@ -1,13 +1,15 @@
 // The records of one file, judged once more from its bytes: block by block, with papaparse for the fields, in bounded memory. What is
-// made of them is not decided here.
+// made of them is not decided here. Only the decoding of other encodings than UTF-8, and the places in them, are the road's own.
 
 import { isUtf8 } from 'node:buffer';
-import type { FileHandle } from 'node:fs/promises';
 import Papa from 'papaparse';
+import type { Encoding } from '../../core/encoding.ts';
+import { decodeAll, decodedMax, decodeInto, encodingOf, lengthBefore, placeOf } from '../../core/encoding.ts';
 import type { RejectCode } from '../../core/reject.ts';
 import type { Dialect } from '../../core/slice.ts';
 import { RECORD_BYTES_MAX } from '../../core/slice.ts';
 import type { TableDefinition } from '../../schema/table.ts';
+import { readAt } from '../books/content.ts';
 import { createMemory, cutRecord } from './lines.ts';
 import type { Form } from './lines.ts';
 import { judgeValue } from './values.ts';
@@ -28,30 +30,37 @@ export interface FoundRecord {
 
 /** How a file's records are read: its form, and which of the table's columns stands in which field (-1: in none). */
 export interface Layout {
+  readonly encoding: Encoding;
   readonly form: Form;
   readonly fieldOf: readonly number[];
   /** Words that mean NULL when they are all of a field. */
   readonly nulls: readonly string[];
+  /** In the file's own bytes. */
   readonly headerEnd: number;
   readonly headerLines: number;
 }
 
 /** Of the whole file. Null when its first line is no header that names all required columns. */
 export async function readLayout(
-  file: FileHandle,
+  file: { readonly fd: number },
   size: number,
   table: TableDefinition,
-  { newline, delimiter: given = null, nulls = [] }: Dialect,
+  { newline, delimiter: given = null, nulls = [], encoding: named = 'auto' }: Dialect,
 ): Promise<Layout | null> {
-  const bytes = await readAt(file, 0, Math.min(size, RECORD_BYTES_MAX * 2 + 4));
-  const final = bytes.length === size;
+  const raw = await readAt(file, 0, Math.min(size, RECORD_BYTES_MAX * 4 + 4));
+  const final = raw.length === size;
+  const encoding = encodingOf(raw, named);
+  const bytes = decodeAll(encoding, raw);
   const candidates = (given === null ? DELIMITERS : [given]).flatMap((delimiter) => {
     const form = {
       delimiter: delimiter.charCodeAt(0),
       newline: newline === 'cr' ? 0x0d : 0x0a,
       width: 0,
     };
-    return layoutOf(bytes, final, form, table, nulls) ?? [];
+    const layout = layoutOf(bytes, final, form, table, nulls);
+    if (layout === null) return [];
+    const headerEnd = lengthBefore(encoding, bytes, layout.headerEnd);
+    return [{ ...layout, encoding, headerEnd }];
   });
   const known = ({ fieldOf }: Layout): number =>
     fieldOf.reduce(
@@ -69,7 +78,7 @@ function layoutOf(
   form: Form,
   table: TableDefinition,
   nulls: readonly string[],
-): Layout | null {
+): Omit<Layout, 'encoding'> | null {
   let at = bytes.length >= 3 && bytes.readUIntBE(0, 3) === 0xefbbbf ? 3 : 0;
   let lines = 0;
   for (;;) {
@@ -100,12 +109,12 @@ function layoutOf(
  * file does. Blocks hold about a MiB of file each.
  */
 export async function* readRecords(
-  file: FileHandle,
+  file: { readonly fd: number },
   layout: Layout,
   table: TableDefinition,
   range: { readonly start: number; readonly end: number; readonly line: number },
 ): AsyncGenerator<readonly FoundRecord[]> {
-  let bytes: Buffer = Buffer.alloc(0);
+  let raw: Buffer = Buffer.alloc(0);
   let base = range.start;
   let line = range.line;
   if (base === 0) {
@@ -114,38 +123,60 @@ export async function* readRecords(
   }
   let endless = false;
   while (base < range.end) {
-    const wanted = Math.min(BLOCK_BYTES, range.end - base - bytes.length);
-    const more = await readAt(file, base + bytes.length, wanted);
-    bytes = bytes.length === 0 ? more : Buffer.concat([bytes, more]);
-    const final = more.length < wanted || base + bytes.length >= range.end;
+    const wanted = Math.min(BLOCK_BYTES, range.end - base - raw.length);
+    const more = await readAt(file, base + raw.length, wanted);
+    raw = raw.length === 0 ? more : Buffer.concat([raw, more]);
+    const final = more.length < wanted || base + raw.length >= range.end;
+    const text = textOf(layout.encoding, raw, final);
     if (endless) {
       // Only the end of a line that is too long matters; its record was given already, but for its length.
-      const found = bytes.indexOf(layout.form.newline);
-      const passed = found < 0 ? bytes.length : found + 1;
+      const found = text.bytes.indexOf(layout.form.newline);
+      const passed = text.place(found < 0 ? text.bytes.length : found + 1);
       if (found >= 0 || final) {
         line += 1;
         endless = false;
       }
       base += passed;
-      bytes = bytes.subarray(passed);
+      raw = raw.subarray(passed);
       if (more.length === 0) return;
       continue;
     }
-    const taken = takeRecords(bytes, final, layout, table, base, line);
-    base += taken.used;
+    const taken = takeRecords(text.bytes, final, layout, table, line);
+    const records = taken.records.map((record) => placed(record, text, base));
     line = taken.nextLine;
-    bytes = Buffer.from(bytes.subarray(taken.used));
     endless = taken.isEndless;
-    if (endless) {
-      base += bytes.length;
-      bytes = Buffer.alloc(0);
-    }
-    yield taken.records;
+    const used = text.place(endless ? text.bytes.length : taken.used);
+    base += used;
+    raw = Buffer.from(raw.subarray(used));
+    yield records;
     if (more.length === 0 && final) return;
   }
 }
 
+/** Bytes of a file in UTF-8. */
+interface Text {
+  readonly bytes: Buffer;
+  /** How many bytes of the file stand before a position; cheap when asked in ascending order. */
+  readonly place: (position: number) => number;
+}
+
+/** What half a character at the end of a block will be is decided with the next block. */
+function textOf(encoding: Encoding, raw: Buffer, final: boolean): Text {
+  if (encoding === 'utf-8') return { bytes: raw, place: (position) => position };
+  const target = Buffer.allocUnsafe(decodedMax(encoding, raw.length));
+  const { end } = decodeInto(encoding, raw, 0, final, target, 0);
+  const bytes = target.subarray(0, end);
+  const counter = { encoding, position: 0, place: 0 };
+  return { bytes, place: (position) => placeOf(counter, bytes, position) };
+}
+
+function placed(record: FoundRecord, text: Text, base: number): FoundRecord {
+  const from = text.place(record.offset);
+  return { ...record, offset: base + from, length: text.place(record.offset + record.length) - from };
+}
+
 interface Taken {
+  /** Their places are those in the bytes at hand. */
   readonly records: readonly FoundRecord[];
   readonly used: number;
   readonly nextLine: number;
@@ -157,7 +188,6 @@ function takeRecords(
   final: boolean,
   layout: Layout,
   table: TableDefinition,
-  base: number,
   firstLine: number,
 ): Taken {
   const records: (FoundRecord | Waiting)[] = [];
@@ -169,12 +199,12 @@ function takeRecords(
     const cut = cutRecord(bytes, at, final, layout.form, memory);
     if (cut.kind === 'more') break;
     if (cut.kind === 'endless') {
-      records.push(refused(base + at, bytes.length - at, line, 'record_too_large'));
+      records.push(refused(at, bytes.length - at, line, 'record_too_large'));
       isEndless = true;
       at = bytes.length;
       break;
     }
-    const place = { offset: base + at, length: cut.end - at, line };
+    const place = { offset: at, length: cut.end - at, line };
     if (cut.kind === 'fault') records.push(refused(place.offset, place.length, line, cut.fault));
     else if (cut.kind === 'record') records.push(waiting(bytes.subarray(at, cut.end), place));
     line += cut.lines;
@@ -244,16 +274,4 @@ function judge(
     values.push(judged.value);
   }
   return { offset, length, line, values, code: null };
-}
-
-/** Fewer bytes only where the file ends. */
-export async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(Math.max(0, length));
-  let filled = 0;
-  while (filled < bytes.length) {
-    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, offset + filled);
-    if (bytesRead === 0) break;
-    filled += bytesRead;
-  }
-  return bytes.subarray(0, filled);
 }

@@ -28,11 +28,10 @@ export interface Difference {
 }
 
 /**
- * - `agrees`, `differs`: read again. `foreign`: its bytes are those that were committed, but not in UTF-8, so its records were not read again.
- *    `changed`: its content is not the committed one. `gone`: its bytes are not there any more, so that only the
- *   books can be shown. `unread`: the books know nothing of it. `refused`: not read at all.
+ * - `agrees`, `differs`: read again. `changed`: its content is not the committed one. `gone`: its bytes are not there any more, so that
+ *   only the books can be shown. `unread`: the books know nothing of it. `refused`: not read at all.
  */
-export type Standing = 'agrees' | 'differs' | 'changed' | 'gone' | 'unread' | 'refused' | 'foreign';
+export type Standing = 'agrees' | 'differs' | 'changed' | 'gone' | 'unread' | 'refused';
 
 export interface Sheet {
   readonly name: string;

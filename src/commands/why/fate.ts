@@ -5,6 +5,7 @@ import type { TableDefinition } from '../../schema/table.ts';
 import type { BookReject } from '../verify/books.ts';
 import { MEANINGFUL, readRejects } from '../verify/books.ts';
 import type { RecordTable } from '../verify/table.ts';
+import { spelt } from './search.ts';
 import type { Sighting, Unsearched } from './search.ts';
 
 export interface StoredRow {
@@ -99,7 +100,8 @@ export async function quarantined(
   key: string,
 ): Promise<(BookReject & { readonly file: string })[]> {
   const plain = key.replaceAll('-', '');
-  const spellings = [key, key.toUpperCase(), plain, plain.toUpperCase()].map((text) => Buffer.from(text));
+  const texts = [key, key.toUpperCase(), plain, plain.toUpperCase()];
+  const spellings = texts.flatMap((text) => [Buffer.from(text), Buffer.from(spelt(text, 2))]);
   const { rows } = await client.query<BookReject & { file: string }>(
     `SELECT f.name AS file, r.byte_offset::float8 AS offset, r.line::float8 AS line, r.code, r.sentence, r.column_name AS column,
             r.raw, r.raw_length::float8 AS "rawLength", r.records::float8 AS records

@@ -1,15 +1,14 @@
 // Where an event stands in the files of a source: a search of the bytes, and a closer look at files that have it. What became of it is
 // decided in fate.ts.
 
-import type { Dialect } from '../../core/slice.ts';
-import type { FileHandle } from 'node:fs/promises';
+import { unitBytes } from '../../core/encoding.ts';
 import type { TableDefinition } from '../../schema/table.ts';
 import { keyIndex } from '../../schema/table.ts';
 import type { BookFile, BookSlice } from '../verify/books.ts';
-import { isForeign, openContent } from '../verify/content.ts';
-import type { Unpacking } from '../verify/content.ts';
-import { firstChanged, runsOf } from '../verify/file.ts';
-import { readAt, readLayout, readRecords } from '../verify/reader.ts';
+import { encodingOfContent, findContent, firstChanged, readAt } from '../books/content.ts';
+import type { Content, Finder } from '../books/content.ts';
+import { runsOf } from '../verify/file.ts';
+import { readLayout, readRecords } from '../verify/reader.ts';
 import type { FoundRecord } from '../verify/reader.ts';
 
 /** A record that has the event, or a rejected one in whose text it stands. */
@@ -29,10 +28,8 @@ export interface Unsearched {
 
 export interface SearchInput {
   readonly books: readonly BookFile[];
-  readonly folder: string;
+  readonly finder: Finder;
   readonly table: TableDefinition;
-  readonly dialect: Dialect;
-  readonly unpacking: Unpacking;
   /** Canonical. */
   readonly key: string;
   readonly signal: AbortSignal;
@@ -46,28 +43,28 @@ export async function searchFiles(
   const unsearched: Unsearched[] = [];
   for (const [number, book] of input.books.entries()) {
     if (input.signal.aborted) continue;
-    const path = Buffer.concat([Buffer.from(`${input.folder}/`), book.nameBytes]);
-    const file = book.isSuperseded ? null : await openContent(path, input.unpacking);
+    const found = await findContent(input.finder, book, book.slices, book.isSuperseded);
     if (book.slices.length === 0) {
       // A file that was parked or refused, or undone, may hold the event all the same.
-      if (file !== null && (await holds(file, book, input)))
+      if (found.kind === 'open' && (await holds(found.content, book, input)))
         unsearched.push({
           book,
           reason: `it may hold the event, but nothing of it is stored: ${book.state}`,
         });
-      await file?.close();
+      if (found.kind === 'open') await found.content.close();
       continue;
     }
-    if (file === null) {
+    if (found.kind === 'gone') {
       const reason = book.isSuperseded ? 'another content has its name now' : 'the file is gone';
       unsearched.push({ book, reason });
       continue;
     }
+    if (found.kind === 'unreadable') {
+      unsearched.push({ book, reason: found.reason });
+      continue;
+    }
+    const file = found.content;
     try {
-      if (await isForeign(file, input.dialect)) {
-        unsearched.push({ book, reason: 'it is not written in UTF-8' });
-        continue;
-      }
       if (!(await holds(file, book, input))) continue;
       if ((await firstChanged(file, book.slices)) !== null)
         unsearched.push({ book, reason: 'its bytes are not those that were committed' });
@@ -79,15 +76,21 @@ export async function searchFiles(
   return { sightings, unsearched };
 }
 
+/** ASCII as it stands in a file, read byte by byte: in UTF-16, whichever half comes first, with zeros in between. */
+export function spelt(text: string, unit: 1 | 2): string {
+  return unit === 1 ? text : text.split('').join('\0');
+}
+
 const BLOCK_BYTES = 4 * 1024 * 1024;
 /** The first digits of a UUID stand together in every spelling. */
 const DIGITS = 8;
 
 /** Whether the first digits stand anywhere in the file, which nearly always says no: the rest of the work is for few files. */
-async function holds(file: FileHandle, book: BookFile, { key, progress }: SearchInput): Promise<boolean> {
-  const { size } = await file.stat();
-  const wanted = key.slice(0, DIGITS);
-  for (let at = 0; at < size; at += BLOCK_BYTES - DIGITS) {
+async function holds(file: Content, book: BookFile, { key, progress }: SearchInput): Promise<boolean> {
+  const { size } = file;
+  const unit = unitBytes(await encodingOfContent(file, book.dialect));
+  const wanted = spelt(key.slice(0, DIGITS), unit);
+  for (let at = 0; at < size; at += BLOCK_BYTES - unit * DIGITS) {
     const bytes = await readAt(file, at, BLOCK_BYTES);
     if (bytes.toString('latin1').toLowerCase().includes(wanted)) return true;
     progress(book.name, at, size);
@@ -96,13 +99,12 @@ async function holds(file: FileHandle, book: BookFile, { key, progress }: Search
 }
 
 async function searchFile(
-  file: FileHandle,
+  file: Content,
   book: BookFile,
   number: number,
-  { table, dialect, key, signal }: SearchInput,
+  { table, key, signal }: SearchInput,
 ): Promise<Sighting[]> {
-  const { size } = await file.stat();
-  const layout = await readLayout(file, size, table, dialect);
+  const layout = await readLayout(file, file.size, table, book.dialect);
   const found: Sighting[] = [];
   if (layout === null) return found;
   const keyAt = keyIndex(table);
@@ -114,7 +116,9 @@ async function searchFile(
       if (signal.aborted) return found;
       for (const record of block) {
         const isIt =
-          record.values === null ? await mentions(file, record, key) : record.values[keyAt] === key;
+          record.values === null
+            ? await mentions(file, record, key, unitBytes(layout.encoding))
+            : record.values[keyAt] === key;
         const slice = isIt ? run.find(({ end }) => record.offset < end) : undefined;
         if (slice !== undefined) found.push({ book, number, slice, record });
       }
@@ -125,8 +129,8 @@ async function searchFile(
 
 const REJECT_BYTES_MAX = 64 * 1024;
 
-async function mentions(file: FileHandle, record: FoundRecord, key: string): Promise<boolean> {
+async function mentions(file: Content, record: FoundRecord, key: string, unit: 1 | 2): Promise<boolean> {
   const bytes = await readAt(file, record.offset, Math.min(record.length, REJECT_BYTES_MAX));
   const text = bytes.toString('latin1').toLowerCase();
-  return text.includes(key) || text.includes(key.replaceAll('-', ''));
+  return [key, key.replaceAll('-', '')].some((word) => text.includes(spelt(word, unit)));
 }

@@ -7,6 +7,7 @@ import type { GenerationId, GenerationInfo } from '../../core/slice.ts';
 import { registerQuery } from './checkpoint.ts';
 import type { Slot, Waits } from './connector.ts';
 import { drop, sessionOf, untilDone, withDeadline } from './connector.ts';
+import { dialectValues } from './dialect.ts';
 import { RestartNeeded, during } from './fault.ts';
 import { beginFenced } from './fence.ts';
 import { findGenerations } from './find.ts';
@@ -39,9 +40,9 @@ const FLUSHED = 'SET LOCAL synchronous_commit = on;';
 /** The name once more: a batch that was on its way while the file was renamed has registered the old one after `moved` found no row. */
 const FINISH = `
   UPDATE millrace.files f SET state = 'done', reason = NULL, ended_at = clock_timestamp(), name = e.name, name_bytes = e.name_bytes,
-    size = e.size, mtime_ns = e.mtime_ns, ctime_ns = e.ctime_ns, blank_lines = e.blank_lines
-  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bytea[])
-    AS e (generation, size, mtime_ns, ctime_ns, blank_lines, reach, name, name_bytes),
+    size = e.size, mtime_ns = e.mtime_ns, ctime_ns = e.ctime_ns, blank_lines = e.blank_lines, archived_to = e.archived_to
+  FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bytea[], $9::text[])
+    AS e (generation, size, mtime_ns, ctime_ns, blank_lines, reach, name, name_bytes, archived_to),
   LATERAL (
     SELECT coalesce(bool_and(start_offset = before), true) AS joined, coalesce(max(end_offset), 0) AS reach
     FROM (SELECT start_offset, end_offset, lag(end_offset, 1, 0::bigint) OVER (ORDER BY start_offset) AS before
@@ -54,7 +55,8 @@ const END = `
     ended_at = clock_timestamp() WHERE generation = $1`;
 
 const MOVED = `
-  UPDATE millrace.files SET name = $2, name_bytes = $3, dev = $4, ino = $5, birth_ns = $6 WHERE generation = $1`;
+  UPDATE millrace.files SET name = $2, name_bytes = $3, dev = $4, ino = $5, birth_ns = $6,
+    newline = $7, delimiter = $8, nulls = $9, encoding = $10 WHERE generation = $1`;
 
 export class PostgresBooks implements Books {
   readonly #tools: BooksTools;
@@ -92,7 +94,8 @@ export class PostgresBooks implements Books {
   moved(info: GenerationInfo): Promise<void> {
     return this.#write(async ({ client }) => {
       const { dev, ino, birthNs } = info.stamp;
-      await client.query(MOVED, [info.id, info.name, info.nameBytes, dev, ino, birthNs]);
+      const dialect = dialectValues(info.dialect);
+      await client.query(MOVED, [info.id, info.name, info.nameBytes, dev, ino, birthNs, ...dialect]);
     });
   }
 
@@ -162,5 +165,6 @@ function finishColumns(files: readonly EndedFile[]): unknown[][] {
     files.map(({ reach, stamp }) => reach ?? stamp.size),
     files.map(({ info }) => info.name),
     files.map(({ info }) => info.nameBytes),
+    files.map(({ archivedTo }) => archivedTo ?? null),
   ];
 }

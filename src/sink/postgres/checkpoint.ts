@@ -2,28 +2,50 @@
 // not at all. A batch only INSERTs here: two lanes that update the same rows in different order deadlock.
 
 import type { QueryConfig } from 'pg';
+import { DEFAULT_DIALECT, sameDialect } from '../../core/booked-dialect.ts';
 import type { AcceptedSlice, GenerationId, GenerationInfo } from '../../core/slice.ts';
 import type { SettledChunk } from '../sink.ts';
+import { dialectColumns, dialectValues } from './dialect.ts';
 import type { Setup, Standing } from './standing.ts';
 
-/** Files known to be registered are left out; their order is fixed, so that two lanes never wait for each other in a circle. */
-const FILES = `
-  INSERT INTO millrace.files (generation, source_id, name, name_bytes, dev, ino, birth_ns, replaces)
-  SELECT f.generation, $1, f.name, f.name_bytes, f.dev, f.ino, f.birth_ns, f.replaces
-  FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::numeric[], $6::numeric[], $7::bigint[], $8::uuid[])
-    AS f (generation, name, name_bytes, dev, ino, birth_ns, replaces)
-  ON CONFLICT (generation) DO NOTHING`;
+/** How the dialects of a statement's files are passed: nearly always all have one. As arrays they cost 7 us a file. */
+type Dialects = 'one' | 'many';
 
-const POSITIONS = `
-  WITH files AS (${FILES}), batch AS (
-    INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid) VALUES ($9, $10, $11, $12))
+/** Files known to be registered are left out; their order is fixed, so that two lanes never wait for each other in a circle. */
+function filesSql(dialects: Dialects): string {
+  const [columns, arrays, dialect] =
+    dialects === 'one'
+      ? ['', '', '$9::text, $10::text, $11::text[], $12::text']
+      : [
+          ', newline, delimiter, nulls, encoding',
+          ', $9::text[], $10::text[], $11::text[], $12::text[]',
+          'f.newline, f.delimiter, f.nulls::text[], f.encoding',
+        ];
+  return `
+  INSERT INTO millrace.files (generation, source_id, name, name_bytes, dev, ino, birth_ns, replaces, newline, delimiter, nulls, encoding)
+  SELECT f.generation, $1, f.name, f.name_bytes, f.dev, f.ino, f.birth_ns, f.replaces, ${dialect}
+  FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::numeric[], $6::numeric[], $7::bigint[], $8::uuid[]${arrays})
+    AS f (generation, name, name_bytes, dev, ino, birth_ns, replaces${columns})
+  ON CONFLICT (generation) DO NOTHING`;
+}
+
+function positionsSql(dialects: Dialects): string {
+  return `
+  WITH files AS (${filesSql(dialects)}), batch AS (
+    INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid) VALUES ($13, $14, $15, $16))
   INSERT INTO millrace.slices (generation, start_offset, end_offset, first_line, lines, crc32, head, head_length, header,
                                records, inserted, duplicates, rejected, conflicting, epoch, batch)
-  SELECT s.*, $9, $10
-  FROM unnest($13::uuid[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::bytea[], $20::integer[],
-              $21::bytea[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[]) AS s`;
+  SELECT s.*, $13, $14
+  FROM unnest($17::uuid[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bytea[], $24::integer[],
+              $25::bytea[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[]) AS s`;
+}
 
-/** The statement for a batch; prepared once per connection. */
+const POSITIONS: Readonly<Record<Dialects, string>> = {
+  one: positionsSql('one'),
+  many: positionsSql('many'),
+};
+
+/** The statement for a batch; prepared once per connection, and once more where files of several dialects meet. */
 export function positionsQuery(
   setup: Setup,
   standing: Standing,
@@ -35,10 +57,11 @@ export function positionsQuery(
   );
   const files = newFiles(settled, standing.registered);
   const { systemIdentifier, databaseOid } = standing.cluster;
+  const dialects = dialectsOf(files);
   const heads = slices.map(({ slice }) => slice.head);
   return {
-    name: 'millrace_positions',
-    text: POSITIONS,
+    name: dialects === 'one' ? 'millrace_positions' : 'millrace_positions_many',
+    text: POSITIONS[dialects],
     values: [
       setup.sourceId,
       ...fileColumns(files),
@@ -61,11 +84,11 @@ export function positionsQuery(
 
 /** Registers files without a batch: an empty one, or one that is refused as a whole. */
 export function registerQuery(setup: Setup, files: readonly GenerationInfo[]): QueryConfig<unknown[]> {
-  return { text: FILES, values: [setup.sourceId, ...fileColumns(files)] };
+  return { text: filesSql(dialectsOf(files)), values: [setup.sourceId, ...fileColumns(files)] };
 }
 
-/** One array per column of `files`, in the order of FILES. */
-function fileColumns(files: readonly GenerationInfo[]): unknown[][] {
+/** One array per column of `files`, in the order of `filesSql`; of the dialect one value per column where all have one. */
+function fileColumns(files: readonly GenerationInfo[]): unknown[] {
   return [
     files.map((file) => file.id),
     files.map((file) => file.name),
@@ -74,7 +97,15 @@ function fileColumns(files: readonly GenerationInfo[]): unknown[][] {
     files.map((file) => file.stamp.ino),
     files.map((file) => file.stamp.birthNs),
     files.map((file) => file.replaces),
+    ...(dialectsOf(files) === 'one'
+      ? dialectValues(files[0]?.dialect ?? DEFAULT_DIALECT)
+      : dialectColumns(files.map((file) => file.dialect))),
   ];
+}
+
+function dialectsOf(files: readonly GenerationInfo[]): Dialects {
+  const first = files[0]?.dialect ?? DEFAULT_DIALECT;
+  return files.every(({ dialect }) => sameDialect(dialect, first)) ? 'one' : 'many';
 }
 
 function sliceColumns(slices: readonly AcceptedSlice[]): unknown[][] {

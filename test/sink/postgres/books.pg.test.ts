@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { DEFAULT_DIALECT } from '../../../src/core/booked-dialect.ts';
 import { combine } from '../../../src/core/crc32.ts';
+import type { Dialect } from '../../../src/core/slice.ts';
 import { testChunk, testFile, testRows } from '../../support/chunks.ts';
 import { startTestServer } from '../../support/postgres.ts';
 import type { TestServer } from '../../support/postgres.ts';
@@ -39,6 +41,41 @@ test('a generation is found by its inode or its name, with its committed ranges'
   const head = { length: 300, hash: Buffer.from(slice!.head!.hash) };
   assert.deepEqual(known.slices, [{ start: 0, end: 300, firstLine: 1, lines: 3, crc: slice!.crc, head }]);
   assert.deepEqual(await books.find([{ nameBytes: Buffer.from('none'), ino: 1n }]), []);
+  await sink.leave();
+});
+
+test('each content keeps its dialect, also where files of several travel together, and its archive', async () => {
+  const database = await server.createDatabase();
+  const { sink, books } = await openSink(database);
+  const nulls = ['N"A', '\\N', 'null', '{}', ''];
+  const dialects: readonly Dialect[] = [
+    DEFAULT_DIALECT,
+    { newline: 'cr', delimiter: '\t', nulls, encoding: 'utf-16be' },
+    { newline: 'lf', delimiter: null, nulls: ['x'], encoding: 'latin1' },
+  ];
+  const files = dialects.map((dialect) => ({ ...testFile(), dialect }));
+  const chunks = files.map((file, index) => testChunk({ file, rows: testRows(3 * index, 3 * index + 3) }));
+  committed(await sink.write(0, testBatch(1, chunks), NEVER));
+  const alone = { ...testFile(), dialect: { ...DEFAULT_DIALECT, nulls } };
+  committed(await sink.write(0, testBatch(2, [testChunk({ file: alone, rows: testRows(20, 23) })]), NEVER));
+  const [empty, other] = [testFile(), { ...testFile(), dialect: dialects[1]! }];
+  const [first] = files;
+  assert.ok(first !== undefined);
+  await books.finish([
+    ...[empty, other].map((info) => ({ info, stamp: info.stamp, blankLines: 0 })),
+    { info: first, stamp: { ...first.stamp, size: 300 }, blankLines: 0, archivedTo: '/archive' },
+  ]);
+  for (const file of [...files, alone, empty, other]) {
+    const [known] = await books.find([{ nameBytes: file.nameBytes, ino: 0n }]);
+    assert.deepEqual(known?.info.dialect, file.dialect);
+  }
+  await books.moved({ ...first, dialect: dialects[1]! });
+  const [moved] = await books.find([{ nameBytes: first.nameBytes, ino: 0n }]);
+  assert.deepEqual(moved?.info.dialect, dialects[1]);
+  assert.deepEqual(
+    await query(database, 'SELECT archived_to FROM millrace.files WHERE archived_to IS NOT NULL'),
+    [{ archived_to: '/archive' }],
+  );
   await sink.leave();
 });
 

@@ -152,13 +152,13 @@ test('a user without the right to create a schema is told so', async () => {
   }
 });
 
-test("the repository's own files are applied, and every table, view and table column has a comment", async () => {
+test("the repository's own files are applied, and every table, view and column of them has a comment", async () => {
   const own = await migrate(client, { program: '1.0.0' });
   assert.equal(own[0]?.version, 1);
   const { rows } = await client.query(
     `SELECT c.relname, a.attname FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
      WHERE c.relnamespace = 'millrace'::regnamespace AND c.relkind IN ('r', 'v')
-       AND (obj_description(c.oid) IS NULL OR (c.relkind = 'r' AND NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL))`,
+       AND (obj_description(c.oid) IS NULL OR (NOT a.attisdropped AND col_description(c.oid, a.attnum) IS NULL))`,
   );
   assert.deepEqual(rows, []);
 });
