@@ -39,6 +39,8 @@ export interface Reject {
   readonly code: string;
   readonly raw: Buffer | null;
   readonly length: number;
+  /** More than one: it stands for many that are not kept one by one, and has no bytes. */
+  readonly records: number;
 }
 
 export interface Row {
@@ -73,7 +75,7 @@ export async function readBooks(road: Road, inodes: ReadonlySet<string>): Promis
      FROM millrace.slices s JOIN millrace.batches b ON b.epoch = s.epoch AND b.number = s.batch`,
   );
   const quarantine = await road.query<Reject & Record<string, unknown>>(
-    'SELECT generation::text, byte_offset::float8 AS offset, line::float8, code, raw, raw_length::float8 AS length FROM millrace.rejects',
+    'SELECT generation::text, byte_offset::float8 AS offset, line::float8, code, raw, raw_length::float8 AS length, records::float8 FROM millrace.rejects',
   );
   const conflicts = quarantine.filter(({ code }) => code === 'duplicate_conflict');
   const rejects = quarantine.filter(({ code }) => code !== 'duplicate_conflict');

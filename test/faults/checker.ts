@@ -112,9 +112,10 @@ function checkRaw(
   kept: readonly Reject[],
   violate: Violate,
 ): void {
-  for (const { offset, raw, length, code } of kept) {
+  for (const { offset, raw, length, code, records } of kept) {
     // The words of the database come after the reading; by then a producer may have taken the bytes away.
-    const mayLack = (code === 'refused_by_database' || code === 'duplicate_conflict') && !current;
+    const late = code === 'refused_by_database' || code === 'duplicate_conflict';
+    const mayLack = records > 1 || (late && !current);
     if (raw === null ? !mayLack : !raw.equals(bytes.subarray(offset, offset + length)))
       violate(`reject ${code} of ${name} at ${offset}: its raw bytes are not those of the file`);
     if (!slices.some((slice) => slice.start <= offset && offset < slice.end))
@@ -131,7 +132,8 @@ function checkConflicts(
   violate: Violate,
 ): void {
   if (content.torn) return;
-  for (const { offset } of conflicts) {
+  for (const { offset, records } of conflicts) {
+    if (records > 1) continue;
     const index = indexAt(content, offset);
     const fate = content.starts[index] === offset ? content.fates[index] : undefined;
     if (fate === 'row' || fate === 'refusable')

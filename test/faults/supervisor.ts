@@ -3,13 +3,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Ended, Road, Run } from '../support/road.ts';
-import { until } from '../support/road.ts';
 import type { Sight } from './phases.ts';
 
 const FENCED = 4;
 
 /** A start that has not reached the server after so long will not before it is there again. */
 const BEGIN_MS_MAX = 10_000;
+
+/** Nothing written for so long, and not at rest, is standing still: far beyond every back-off and time-out. */
+const STILL_MS_MAX = 60_000;
 
 /** For a program that stands still: what its backends are doing. */
 const BACKENDS = `SELECT pid, state, wait_event, (clock_timestamp() - query_start)::text AS since, pg_blocking_pids(pid) AS blocked_by, query
@@ -115,7 +117,8 @@ export class Supervisor {
     const older = this.#current;
     this.#doomed.add(older);
     if (frozenMs > 0) older.child.kill('SIGSTOP');
-    const younger = this.#start();
+    // Not to die at a place of its own: then the older one would end as well, fenced off by the dead.
+    const younger = this.#start({ MILLRACE_FAILPOINT: '' });
     this.#doomed.add(younger);
     if (frozenMs > 0) {
       await this.begins();
@@ -144,21 +147,33 @@ export class Supervisor {
     return this.#current.said();
   }
 
-  /** Waits for what must become true without further help. */
+  /** Waits for what must become true without further help: as long as rows are tried, at most `ms`. */
   async settles(what: string, condition: () => Promise<boolean>, ms: number): Promise<void> {
-    try {
-      await until(what, condition, ms);
-    } catch {
+    const endMs = performance.now() + ms;
+    let [tried, aliveMs] = [-1, performance.now()];
+    while (!(await condition())) {
+      const now = await this.#rowsTried();
+      if (now !== tried) [tried, aliveMs] = [now, performance.now()];
+      const stillMs = performance.now() - aliveMs;
+      if (stillMs < STILL_MS_MAX && performance.now() < endMs) continue;
       const backends = await this.#road.query(BACKENDS).catch((error: unknown) => [{ error: String(error) }]);
       this.violations.push(
-        `waited ${ms} ms in vain for: ${what}\n${tail(this.said())}\n${JSON.stringify(backends)}`,
+        `waited in vain for: ${what}; nothing was written for ${Math.round(stillMs)} ms\n${tail(this.said())}\n${JSON.stringify(backends)}`,
       );
+      return;
     }
   }
 
-  #start(): Run {
+  /** Those of transactions that were rolled back too: isolating refused rows takes its time on a busy machine. */
+  async #rowsTried(): Promise<number> {
+    const sql =
+      'SELECT tup_inserted::float8 AS tried FROM pg_stat_database WHERE datname = current_database()';
+    return (await this.#road.query<{ tried: number }>(sql).catch(() => []))[0]?.tried ?? -1;
+  }
+
+  #start(more: NodeJS.ProcessEnv = {}): Run {
     this.#sight.reset();
-    const run = this.#road.start(this.#args, this.#arms());
+    const run = this.#road.start(this.#args, { ...this.#arms(), ...more });
     this.counts.starts += 1;
     this.#watch(run);
     return run;
