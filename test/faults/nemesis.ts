@@ -110,7 +110,7 @@ async function killEarly({ program, sight }: Victims, random: Random): Promise<v
   const aim = EARLY_AIMS[random.below(EARLY_AIMS.length)] ?? 'begun';
   await program.begins();
   await program.kill();
-  await sight.next(aim, 10 * AIM_MS_MAX);
+  await sight.next(aim, 5 * AIM_MS_MAX);
   await program.kill();
 }
 

@@ -38,7 +38,7 @@ export function noDamage(): Damage {
 export type Evil = (victims: Victims, random: Random, damage: Damage) => Promise<void>;
 
 /** A statement that a kill waits for so long at most: with nothing to read none comes. */
-export const AIM_MS_MAX = 1_000;
+export const AIM_MS_MAX = 2_000;
 
 /** Hit at once, or when the answer has just gone to the program. */
 const AIMS: readonly `${Phase} ${'asked' | 'answered'}`[] = [
