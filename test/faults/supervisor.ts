@@ -17,6 +17,10 @@ const STILL_MS_MAX = 60_000;
 const BACKENDS = `SELECT pid, state, wait_event, (clock_timestamp() - query_start)::text AS since, pg_blocking_pids(pid) AS blocked_by, query
   FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`;
 
+/** When its last statement began that was no mere look. Not a count of rows: isolating refused ones goes on for minutes in one transaction. */
+const LAST_WRITE = `SELECT max(query_start)::text AS last FROM pg_stat_activity
+  WHERE application_name LIKE 'millrace%' AND datname = current_database() AND query !~ '^\\s*SELECT'`;
+
 /** What a start gets in its environment; an armed fail-point kills it at a place that cannot be seen from outside. */
 export type Arms = () => NodeJS.ProcessEnv;
 
@@ -147,13 +151,13 @@ export class Supervisor {
     return this.#current.said();
   }
 
-  /** Waits for what must become true without further help: as long as rows are tried, at most `ms`. */
+  /** Waits for what must become true without further help: as long as it writes, at most `ms`. */
   async settles(what: string, condition: () => Promise<boolean>, ms: number): Promise<void> {
     const endMs = performance.now() + ms;
-    let [tried, aliveMs] = [-1, performance.now()];
+    let [wrote, aliveMs] = ['', performance.now()];
     while (!(await condition())) {
-      const now = await this.#rowsTried();
-      if (now !== tried) [tried, aliveMs] = [now, performance.now()];
+      const now = await this.#lastWrite();
+      if (now !== wrote) [wrote, aliveMs] = [now, performance.now()];
       const stillMs = performance.now() - aliveMs;
       if (stillMs < STILL_MS_MAX && performance.now() < endMs) continue;
       const backends = await this.#road.query(BACKENDS).catch((error: unknown) => [{ error: String(error) }]);
@@ -164,11 +168,8 @@ export class Supervisor {
     }
   }
 
-  /** Those of transactions that were rolled back too: isolating refused rows takes its time on a busy machine. */
-  async #rowsTried(): Promise<number> {
-    const sql =
-      'SELECT tup_inserted::float8 AS tried FROM pg_stat_database WHERE datname = current_database()';
-    return (await this.#road.query<{ tried: number }>(sql).catch(() => []))[0]?.tried ?? -1;
+  async #lastWrite(): Promise<string> {
+    return (await this.#road.query<{ last: string }>(LAST_WRITE).catch(() => []))[0]?.last ?? '';
   }
 
   #start(more: NodeJS.ProcessEnv = {}): Run {

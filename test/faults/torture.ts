@@ -13,7 +13,7 @@ import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
 import { Road } from '../support/road.ts';
 import { check } from './checker.ts';
-import { CHECKED_USER } from './content.ts';
+import { REFUSAL } from './content.ts';
 import type { Evidence } from './evidence.ts';
 import { addUp, describe, evidenceOf, nothingYet } from './evidence.ts';
 import { Producer } from './folder.ts';
@@ -180,7 +180,7 @@ function failPointOf(
 async function addCheck(road: Road): Promise<void> {
   await road.put('first.csv', '');
   await road.once();
-  await road.query(`ALTER TABLE events ADD CONSTRAINT no_such_user CHECK (user_id <> '${CHECKED_USER}')`);
+  await road.query(`ALTER TABLE events ADD CONSTRAINT no_such_user CHECK (NOT (${REFUSAL}))`);
 }
 
 /** Every file that is there, or was when it was last written, is done in the books. */
