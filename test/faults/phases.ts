@@ -2,6 +2,7 @@
 // answer has reached it. Exact to the message, and it costs neither a connection nor a look. Not for faults (nemesis.ts).
 
 import type { LinkWatcher } from '../support/fault-proxy.ts';
+import { Frames } from './wire.ts';
 
 /** In the order of the road; of several connections the one furthest on speaks for the program. */
 export const PHASES = [
@@ -29,46 +30,71 @@ const STATEMENTS: readonly (readonly [Phase, RegExp])[] = [
   ['stage', /^COPY pg_temp|^INSERT INTO "|millrace_stage/],
   ['rejects', /^COPY millrace\.rejects/],
   ['rows', /^COPY/],
-  ['positions', /^WITH files/],
+  ['positions', /^WITH files|^millrace_positions/],
 ];
 
-/** As far as a statement is looked at: the lock stands within. */
-const LOOK_BYTES = 400;
-
-/** ReadyForQuery, and its status outside of a transaction. */
-const READY = 0x5a;
+/** Status of ReadyForQuery outside of a transaction. */
 const IDLE = 0x49;
 
 class Link implements LinkWatcher {
   readonly number: number;
-  /** Null before the server's first answer. */
-  phase: Phase | null = null;
   readonly #sight: Sight;
+  readonly #asked = new Frames();
+  readonly #answered = new Frames();
+  /** Statements on their way, in order; the server has answered those that are not in here. */
+  readonly #open: Phase[] = [];
+  /** Null before the server's first answer. */
+  #idle: Phase | null = null;
+  /** The statement that is run next was sent to be prepared, and counted then. */
+  #prepared = false;
 
   constructor(number: number, sight: Sight) {
     this.number = number;
     this.#sight = sight;
   }
 
+  /** Of several statements on their way the last speaks. */
+  get phase(): Phase | null {
+    return this.#open.at(-1) ?? this.#idle;
+  }
+
   asks(data: Buffer): void {
-    const text = statementIn(data);
-    if (text === null || this.phase === null) return; // the words of the connection's beginning
-    const known = STATEMENTS.find(([, pattern]) => pattern.test(text))?.[0];
-    const inside = this.phase !== 'reading' && this.phase !== 'preparing';
-    if (known !== undefined) this.phase = known;
-    else if (!inside) this.phase = this.#sight.hasLease ? 'books' : 'preparing';
-    this.#sight.tell(this, `${this.phase} asked`);
+    if (this.#idle === null) return; // the words of the connection's beginning
+    for (const { type, body } of this.#asked.read(data)) {
+      if (type === 'Q') this.#push(body.toString('latin1'));
+      else if (type === 'P') this.#push(body.toString('latin1', body.indexOf(0) + 1));
+      else if (type === 'B' && !this.#prepared) this.#push(body.toString('latin1', body.indexOf(0) + 1));
+      else if (type === 'd' && this.phase === 'begin') this.#become('rows');
+      if (type === 'P' || type === 'B') this.#prepared = type === 'P';
+    }
+  }
+
+  #push(text: string): void {
+    const known = STATEMENTS.find(([, pattern]) => pattern.test(text.trimStart()))?.[0];
+    const before = this.phase ?? 'preparing';
+    const inside = before !== 'reading' && before !== 'preparing';
+    const other = inside ? before : this.#sight.hasLease ? 'books' : 'preparing';
+    this.#open.push(known ?? other);
+    this.#sight.tell(this, `${known ?? other} asked`);
+  }
+
+  /** BEGIN, the fence and COPY travel in one message; now the rows do. */
+  #become(phase: Phase): void {
+    this.#open[this.#open.length - 1] = phase;
+    this.#sight.tell(this, `${phase} asked`);
   }
 
   answers(data: Buffer): void {
-    if (data.length < 6 || data[data.length - 6] !== READY || data.readUInt32BE(data.length - 5) !== 5)
-      return;
-    const before = this.phase;
-    const idle = data[data.length - 1] === IDLE;
-    if (before === 'taking the lease' && idle) this.#sight.hasLease = true;
-    if (!idle) this.phase = 'between statements';
-    else this.phase = this.#sight.hasLease ? 'reading' : 'preparing';
-    this.#sight.tell(this, before === null ? 'begun' : `${before} answered`);
+    for (const { type, body } of this.#answered.read(data)) {
+      if (type !== 'Z') continue;
+      const before = this.#open.shift();
+      const isIdle = body[0] === IDLE;
+      if (before === 'taking the lease' && isIdle) this.#sight.hasLease = true;
+      const begins = this.#idle === null;
+      if (!isIdle) this.#idle = 'between statements';
+      else this.#idle = this.#sight.hasLease ? 'reading' : 'preparing';
+      this.#sight.tell(this, begins ? 'begun' : `${before} answered`);
+    }
   }
 
   closes(): void {
@@ -144,12 +170,4 @@ export class Sight {
   forget(link: Link): void {
     this.#links.delete(link);
   }
-}
-
-/** The text of a simple query, or of one to be prepared; null when the piece begins with something else. */
-function statementIn(data: Buffer): string | null {
-  if (data[0] === 0x51) return data.toString('latin1', 5, LOOK_BYTES).trimStart();
-  if (data[0] !== 0x50) return null;
-  const name = data.indexOf(0, 5);
-  return data.toString('latin1', name + 1, name + 1 + LOOK_BYTES).trimStart();
 }
