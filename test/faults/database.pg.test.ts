@@ -58,7 +58,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)
         process.kill(server.pid, 'SIGINT');
       }
       await ending;
-      await until('it says that it waits', () => /wait/i.test(run.said()));
+      await until('it says that it waits', () => /waiting: /.test(run.said()));
       await server.start();
       const { code, stderr } = await run.ended;
       assert.equal(code, 0, stderr);

@@ -130,7 +130,7 @@ describe('kill -9 of the server', () => {
       await server.crash();
       await road.put('a.csv', csv(events(0, 10)));
       const run = road.start(['--once', '--settle', '100ms']);
-      await until('it says that it waits', () => /wait/i.test(run.said()));
+      await until('it says that it waits', () => /waiting: /.test(run.said()));
       await server.start();
       assert.equal((await run.ended).code, 0);
       await road.balance(new Map([['a.csv', events(0, 10)]]));

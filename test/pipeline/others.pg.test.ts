@@ -243,7 +243,7 @@ describe('others at the table', () => {
         'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
       );
       await road.put('b.csv', csv(events(10, 10)));
-      await until('it says that it waits', () => /wait/i.test(run.said()));
+      await until('it says that it waits', () => /waiting: /.test(run.said()));
       await road.query('SET default_transaction_read_only = off').catch(() => []);
       await road.query(
         `BEGIN READ WRITE; ALTER DATABASE ${road.database.name} RESET default_transaction_read_only; COMMIT`,
