@@ -44,21 +44,30 @@ test('kill -9 of the backend in the middle of a COPY costs a retry', () =>
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)
   test(`an orderly end of the server by ${signal} in the middle of the work is waited for`, () =>
     withRoad(server, async (road) => {
-      const records = events(0, 60_000);
-      await road.put('a.csv', csv(records));
+      await road.put('a.csv', csv(events(0, 10)));
+      await road.once();
+      await road.query(SLOW);
+      const records = events(100, 4_000);
+      await road.put('b.csv', csv(records));
       const run = road.start(['--once', '--settle', '100ms']);
-      await until('progress', async () => (await road.count()) > 0);
-      let ended = false;
-      const ending = server.end(signal).then(() => (ended = true));
-      // The smart way waits for all clients to leave: it is made fast when the program is still there.
-      await Promise.race([ending, sleep(500)]);
-      if (!ended && signal === 'SIGTERM') process.kill(server.pid, 'SIGINT');
+      await until('a COPY', async () => (await road.query(COPYING)).length > 0);
+      const ending = server.end(signal);
+      // The smart way waits for all clients to leave. This one takes 2 s at least to copy; then it is made fast.
+      if (signal === 'SIGTERM') {
+        await sleep(300);
+        process.kill(server.pid, 'SIGINT');
+      }
       await ending;
-      await sleep(200);
+      await until('it says that it waits', () => /waiting: /.test(run.said()));
       await server.start();
       const { code, stderr } = await run.ended;
       assert.equal(code, 0, stderr);
-      await road.balance(new Map([['a.csv', records]]));
+      await road.balance(
+        new Map([
+          ['a.csv', events(0, 10)],
+          ['b.csv', records],
+        ]),
+      );
     }));
 
 test('a lock on the table is waited for', () =>
@@ -186,7 +195,8 @@ test('a file renamed while its first batch waits for the server stands in the bo
     await locker.connect();
     await locker.query('BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE');
     await road.put('a.csv', csv(events(10, 10)));
-    const run = road.start(['--scan-every', '100ms', '--settle', '200ms']);
+    // Seldom: a rename in the very middle of a scan makes the file a new one, which is as good and not what is meant here.
+    const run = road.start(['--scan-every', '3s', '--settle', '200ms']);
     const waiting =
       "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     await until('a backend that waits', async () => (await road.query(waiting)).length > 0);

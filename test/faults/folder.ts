@@ -4,35 +4,20 @@
 import { open, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 
 import type { Random } from '../../src/schema/random.ts';
 import type { Memory, Piece, Taste } from './content.ts';
-import { headerPiece, makePieces } from './content.ts';
+import { Content, headerPiece, makePieces } from './content.ts';
+
+const PACKED = '.csv.gz';
+const NEWLINE = 0x0a;
 
 /** A record that is written in two parts is whole again after so long at most; if not, its file may be read in two parts. */
 const TORN_MS_MAX = 500;
 
-/** One content: every state of a file up to its next cut is a beginning of it. */
-export class Content {
-  readonly pieces: Piece[];
-  /** A record stood torn for so long that it may have been taken as it was. */
-  torn = false;
-  #bytes: Buffer | null = null;
-
-  constructor(pieces: readonly Piece[]) {
-    this.pieces = [...pieces];
-  }
-
-  add(pieces: readonly Piece[]): void {
-    for (const piece of pieces) this.pieces.push(piece);
-    this.#bytes = null;
-  }
-
-  get bytes(): Buffer {
-    this.#bytes ??= Buffer.from(this.pieces.map((piece) => piece.text).join(''), 'latin1');
-    return this.#bytes;
-  }
-}
+/** When the contents of a round have so many records, what comes is small: the checker holds them all. */
+const RECORDS_MAX = 150_000;
 
 export interface ProducerSettings {
   readonly folder: string;
@@ -51,6 +36,7 @@ export class Producer {
   readonly #random: Random;
   readonly #memory: Memory = { next: 0 };
   #names = 0;
+  #kept = 0;
 
   constructor(settings: ProducerSettings, random: Random) {
     this.#settings = settings;
@@ -62,13 +48,16 @@ export class Producer {
     this.counts.operations += 1;
     const die = this.#random.below(100);
     const old = this.#anyLive();
-    if (die < 40 || old === undefined) return this.#put(this.#newName(), this.#newContent());
+    if (die < 34 || old === undefined) return this.#put(this.#newName(), this.#newContent());
+    if (die < 40) return this.#put(this.#newName(PACKED), this.#newContent());
     if (die < 48) return this.#put(old, this.#newContent());
     if (die < 58) return this.#put(this.#random.below(2) === 0 ? old : this.#newName(), this.#earlier());
     if (!this.#settings.mayChange) return this.#put(this.#newName(), this.#newContent());
+    if (die >= 82 && die < 90) return this.#rename(old);
+    // What grows inside a compressed file is no line of it.
+    if (old.endsWith(PACKED) && die < 97) return this.#put(old, this.#newContent());
     if (die < 74) return this.#append(old);
     if (die < 82) return this.#grow(this.#newName());
-    if (die < 90) return this.#rename(old);
     if (die < 97) return this.#cut(old);
     return this.#remove(old);
   }
@@ -78,41 +67,36 @@ export class Producer {
     return names[this.#random.below(names.length)];
   }
 
-  #newName(): string {
+  #newName(ending = '.csv'): string {
     this.counts.files += 1;
     this.#names += 1;
-    return `file-${this.#names}.csv`;
+    return `file-${this.#names}${ending}`;
   }
 
   /** Small mostly; some of several slices. */
   #newContent(): Content {
-    const size = this.#random.below(100);
-    const count =
-      size < 75
-        ? this.#random.below(300)
-        : size < 97
-          ? this.#random.below(6_000)
-          : 45_000 + this.#random.below(30_000);
+    const size = this.#kept > RECORDS_MAX ? 0 : this.#random.below(100);
+    const [least, more] = size < 75 ? [0, 300] : size < 97 ? [0, 6_000] : [45_000, 30_000];
+    const count = least + this.#random.below(more);
     const pieces = [headerPiece(), ...this.#pieces(count)];
     const last = pieces.at(-1);
     // The last record of a whole file needs no line end.
-    if (last?.fate === 'row' && this.#random.below(6) === 0)
-      pieces.splice(-1, 1, {
-        ...last,
-        text: last.text.slice(0, last.text.length - last.end.length),
-        end: '',
-      });
+    if (last?.fate === 'row' && this.#random.below(6) === 0) {
+      const text = last.text.slice(0, last.text.length - last.end.length);
+      pieces.splice(-1, 1, { ...last, text, end: '' });
+    }
     return this.#keep(new Content(pieces));
   }
 
   #earlier(): Content {
-    return this.#keep(
-      new Content(this.contents[this.#random.below(this.contents.length)]?.pieces ?? [headerPiece()]),
-    );
+    if (this.#kept > RECORDS_MAX) return this.#newContent();
+    const one = this.contents[this.#random.below(this.contents.length)];
+    return this.#keep(one?.beginning(one.count) ?? new Content([headerPiece()]));
   }
 
   #keep(content: Content): Content {
     this.contents.push(content);
+    this.#kept += content.count;
     return content;
   }
 
@@ -128,14 +112,23 @@ export class Producer {
 
   /** Atomic: whoever sees the name sees all of it. */
   async #put(name: string, content: Content): Promise<void> {
-    await writeFile(this.#path(`.${name}.part`), content.bytes);
+    const bytes = name.endsWith(PACKED) ? this.#pack(content.bytes) : content.bytes;
+    content.diskSize = bytes.length;
+    await writeFile(this.#path(`.${name}.part`), bytes);
     await rename(this.#path(`.${name}.part`), this.#path(name));
     this.live.set(name, content);
   }
 
+  /** In one member or in two. */
+  #pack(bytes: Buffer): Buffer {
+    const cut = this.#random.below(2) === 0 ? this.#random.below(bytes.length) : bytes.length;
+    const members = [bytes.subarray(0, cut), bytes.subarray(cut)].filter((part) => part.length > 0);
+    return Buffer.concat(members.map((part) => gzipSync(part, { level: 1 })));
+  }
+
   async #append(name: string): Promise<void> {
     const content = this.live.get(name);
-    if (content === undefined || content.pieces.at(-1)?.end === '') return;
+    if (content === undefined || content.bytes.at(-1) !== NEWLINE) return;
     await this.#write(name, content, this.#pieces(1 + this.#random.below(500)), 'a');
   }
 
@@ -152,7 +145,7 @@ export class Producer {
 
   async #rename(name: string): Promise<void> {
     const content = this.live.get(name);
-    const to = this.#newName();
+    const to = this.#newName(name.endsWith(PACKED) ? PACKED : '.csv');
     if (content === undefined) return;
     await rename(this.#path(name), this.#path(to));
     this.live.delete(name);
@@ -162,24 +155,20 @@ export class Producer {
   /** Truncated somewhere behind the header, in the middle of a line too, and written on. */
   async #cut(name: string): Promise<void> {
     const before = this.live.get(name);
-    if (before === undefined || before.pieces.length < 2) return;
-    const keep = 1 + this.#random.below(before.pieces.length - 1);
-    const pieces = before.pieces.slice(0, keep);
-    const torn = before.pieces[keep]?.text ?? '';
+    if (before === undefined || before.count < 2) return;
+    const keep = 1 + this.#random.below(before.count - 1);
+    const torn = before.text(keep);
     const inside = this.#random.below(2) === 0 && !torn.includes('"') ? this.#random.below(torn.length) : 0;
-    const after = this.#keep(new Content(pieces));
+    const after = this.#keep(before.beginning(keep));
+    const size = after.bytes.length;
     const added = this.#pieces(20 + this.#random.below(200)).slice(this.#random.below(10));
     // What is left of a line and the line written behind it are one bad record; it must not meet a quote.
     while (added[0]?.text.includes('"') === true || added[0]?.fate === 'blank') added.shift();
-    if (inside > 0 && added[0] !== undefined)
-      added[0] = {
-        text: torn.slice(0, inside) + added[0].text,
-        end: added[0].end,
-        fate: 'bad',
-        key: '',
-        row: '',
-      };
-    const size = pieces.reduce((sum, piece) => sum + piece.text.length, 0);
+    const [first] = added;
+    if (inside > 0 && first !== undefined) {
+      const text = torn.slice(0, inside) + first.text;
+      added[0] = { text, end: first.end, fate: 'bad', number: -1, variant: -1 };
+    }
     this.live.set(name, after);
     await this.#write(name, after, added, 'r+', size, inside);
   }

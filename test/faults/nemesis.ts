@@ -1,87 +1,78 @@
-// What happens to the program, to the server and to the network between them. Which evil comes next depends on the seed alone.
+// What happens to the program, to the server and to the network between them. Which evil comes, and with which figures, depends on the
+// seed alone; kills that aim wait for a statement on the wire, never for a time.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
 
 import type { Random } from '../../src/schema/random.ts';
-import type { FaultProxy } from '../support/fault-proxy.ts';
-import type { TestDatabase, TestServer } from '../support/postgres.ts';
-import type { Supervisor } from './supervisor.ts';
+import type { Phase } from './phases.ts';
+import {
+  freezeBackend,
+  killBackend,
+  killBoth,
+  killServer,
+  killServerAimed,
+  killServerTwice,
+  lockTable,
+  readOnly,
+  stopServer,
+  terminate,
+} from './server-evils.ts';
+import { AIM_MS_MAX, anyAim } from './victims.ts';
+import type { Evil, Victims, Damage } from './victims.ts';
 
-export interface Victims {
-  readonly program: Supervisor;
-  readonly server: TestServer;
-  readonly database: TestDatabase;
-  readonly proxy: FaultProxy;
-}
-
-export interface Damage {
-  serverKills: number;
-  serverStops: number;
-  backendKills: number;
-  terminations: number;
-  locks: number;
-  readOnly: number;
-  silences: number;
-}
-
-export function noDamage(): Damage {
-  return {
-    serverKills: 0,
-    serverStops: 0,
-    backendKills: 0,
-    terminations: 0,
-    locks: 0,
-    readOnly: 0,
-    silences: 0,
-  };
-}
-
-type Evil = (victims: Victims, random: Random, damage: Damage) => Promise<void>;
+/** For a start. */
+const EARLY_AIMS: readonly (Phase | `${Phase} ${'asked' | 'answered'}` | 'begun')[] = [
+  'begun',
+  'preparing asked',
+  'preparing answered',
+  'taking the lease asked',
+  'taking the lease answered',
+];
 
 /** Names are for the log of a run; weights say how often. */
 export const EVILS: readonly { readonly name: string; readonly weight: number; readonly evil: Evil }[] = [
-  { name: 'kill', weight: 34, evil: ({ program }) => program.kill() },
-  {
-    name: 'kill, and again during recovery',
-    weight: 8,
-    evil: ({ program }, random) => program.kill(random.below(900)),
-  },
-  {
-    name: 'kill three times',
-    weight: 3,
-    evil: ({ program }, random) => program.kill(random.below(500), random.below(1_200)),
-  },
+  { name: 'kill', weight: 26, evil: killSoon },
+  { name: 'kill at a statement', weight: 30, evil: killAimed },
+  { name: 'kill, and again while it starts', weight: 10, evil: killEarly },
+  { name: 'kill three times', weight: 5, evil: ({ program }, random) => program.kill(random.below(300), 0) },
+  { name: 'kill, and again before it has begun', weight: 1, evil: killTooEarly },
   { name: 'stop and start', weight: 4, evil: ({ program }) => program.restart() },
-  { name: 'freeze', weight: 3, evil: ({ program }, random) => program.freeze(random.below(1_500)) },
+  { name: 'freeze', weight: 2, evil: ({ program }, random) => program.freeze(random.below(1_500)) },
   { name: 'second instance', weight: 2, evil: ({ program }) => program.takeOver(0) },
   {
     name: 'second instance while the first is frozen',
     weight: 2,
-    evil: ({ program }, random) => program.takeOver(1_000 + random.below(4_000)),
+    evil: ({ program }, random) => program.takeOver(500 + random.below(3_500)),
   },
-  { name: 'kill the server', weight: 12, evil: killServer },
+  { name: 'kill the server', weight: 18, evil: killServer },
+  { name: 'kill the server at a statement', weight: 34, evil: killServerAimed },
+  { name: 'kill the server, and again while it recovers', weight: 10, evil: killServerTwice },
   { name: 'kill program and server', weight: 4, evil: killBoth },
   { name: 'stop the server', weight: 3, evil: stopServer },
-  { name: 'kill a backend', weight: 6, evil: killBackend },
-  { name: 'terminate backends', weight: 5, evil: terminate },
+  { name: 'kill a backend', weight: 4, evil: killBackend },
+  { name: 'terminate backends', weight: 3, evil: terminate },
   { name: 'freeze a backend', weight: 2, evil: freezeBackend },
   { name: 'lock the table', weight: 2, evil: lockTable },
   { name: 'read-only', weight: 1, evil: readOnly },
-  { name: 'cut all connections', weight: 5, evil: ({ proxy }) => Promise.resolve(proxy.cutAll()) },
+  { name: 'cut all connections', weight: 3, evil: ({ proxy }) => Promise.resolve(proxy.cutAll()) },
   {
     name: 'cut before COMMIT',
-    weight: 6,
-    evil: ({ proxy }) => Promise.resolve(proxy.cutNextCommit('before')),
+    weight: 3,
+    evil: cutCommit('before', () => 0),
   },
   {
     name: 'cut after COMMIT',
-    weight: 10,
-    evil: ({ proxy }) => Promise.resolve(proxy.cutNextCommit('after')),
+    weight: 5,
+    evil: cutCommit('after', () => 0),
+  },
+  {
+    name: 'cut in the answer to COMMIT',
+    weight: 4,
+    evil: cutCommit('after', (random) => 1 + random.below(18)),
   },
   {
     name: 'cut in an answer',
-    weight: 6,
+    weight: 3,
     evil: ({ proxy }, random) => Promise.resolve(proxy.cutAfterAnswer(1 + random.below(3_000))),
   },
   { name: 'silence', weight: 2, evil: silence },
@@ -94,86 +85,42 @@ export function nextEvil(random: Random): (typeof EVILS)[number] {
   return chosen ?? EVILS[0]!;
 }
 
-async function killServer({ server }: Victims, random: Random, damage: Damage): Promise<void> {
-  const awayMs = random.below(500);
-  await server.crash();
-  damage.serverKills += 1;
-  await sleep(awayMs);
-  await server.start();
+/** Such a death is not counted, but it must do no harm either. */
+async function killTooEarly({ program }: Victims): Promise<void> {
+  await program.kill();
+  await program.kill();
 }
 
-async function killBoth(victims: Victims, random: Random, damage: Damage): Promise<void> {
-  await Promise.all([victims.program.kill(), killServer(victims, random, damage)]);
+async function killSoon({ program }: Victims, random: Random): Promise<void> {
+  const delayMs = random.below(400);
+  await program.leads();
+  await sleep(delayMs);
+  await program.kill();
 }
 
-async function stopServer({ server }: Victims, random: Random, damage: Damage): Promise<void> {
-  const signal = (['SIGINT', 'SIGQUIT'] as const)[random.below(2)];
-  const awayMs = random.below(500);
-  await server.end(signal);
-  damage.serverStops += 1;
-  await sleep(awayMs);
-  await server.start();
+async function killAimed({ program, sight }: Victims, random: Random): Promise<void> {
+  const [aim, delayMs] = [anyAim(random), random.below(3)];
+  await program.leads();
+  await sight.next(aim, AIM_MS_MAX);
+  if (delayMs > 0) await sleep(delayMs);
+  await program.kill();
 }
 
-/** kill -9 of one backend: the server ends all sessions and recovers. */
-async function killBackend(victims: Victims, random: Random, damage: Damage): Promise<void> {
-  const pids = await backends(victims);
-  const pid = pids[random.below(Math.max(1, pids.length))];
-  if (pid === undefined || !signalTo(pid, 'SIGKILL')) return;
-  damage.backendKills += 1;
+async function killEarly({ program, sight }: Victims, random: Random): Promise<void> {
+  const aim = EARLY_AIMS[random.below(EARLY_AIMS.length)] ?? 'begun';
+  await program.begins();
+  await program.kill();
+  await sight.next(aim, 5 * AIM_MS_MAX);
+  await program.kill();
 }
 
-async function terminate(victims: Victims, _random: Random, damage: Damage): Promise<void> {
-  const rows = await ask(
-    victims,
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'millrace%' AND datname = current_database()",
-  );
-  damage.terminations += rows.length;
-}
-
-async function freezeBackend(victims: Victims, random: Random): Promise<void> {
-  const pids = await backends(victims);
-  const pid = pids[random.below(Math.max(1, pids.length))];
-  const ms = random.below(1_500);
-  if (pid === undefined || !signalTo(pid, 'SIGSTOP')) return;
-  await sleep(ms);
-  signalTo(pid, 'SIGCONT');
-}
-
-async function lockTable({ database }: Victims, random: Random, damage: Damage): Promise<void> {
-  const client = new pg.Client(database.client);
-  client.on('error', () => {});
-  const ms = random.below(1_500);
-  try {
-    await client.connect();
-    await client.query("SET lock_timeout = '2s'");
-    await client.query('BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE');
-    damage.locks += 1;
-    await sleep(ms);
-  } catch {
-    // No table yet, or a server that recovers: nothing was locked, nothing is counted.
-  } finally {
-    await client.end().catch(() => {});
-  }
-}
-
-async function readOnly(victims: Victims, random: Random, damage: Damage): Promise<void> {
-  const name = victims.database.name;
-  const ms = random.below(1_500);
-  const rows = await ask(victims, `ALTER DATABASE ${name} SET default_transaction_read_only = on`, 'done');
-  if (rows.length > 0) damage.readOnly += 1;
-  await terminate(victims, random, damage);
-  await sleep(ms);
-  await makeWritable(victims);
-  await terminate(victims, random, damage);
-}
-
-async function makeWritable(victims: Victims): Promise<void> {
-  const sql = `BEGIN READ WRITE; ALTER DATABASE ${victims.database.name} RESET default_transaction_read_only; COMMIT`;
-  for (;;) {
-    if ((await ask(victims, sql, 'done')).length > 0) return;
-    await sleep(100);
-  }
+/** Lives to see what the program makes of it. `hears`: as many bytes of the answer reach it. */
+function cutCommit(side: 'before' | 'after', hears: (random: Random) => number): Evil {
+  return async ({ proxy, sight }, random) => {
+    const lookMs = random.below(300);
+    proxy.cutNextCommit(side, hears(random));
+    if (await sight.next('commit asked', AIM_MS_MAX)) await sleep(lookMs);
+  };
 }
 
 async function silence({ proxy }: Victims, random: Random, damage: Damage): Promise<void> {
@@ -187,35 +134,4 @@ async function slow({ proxy }: Victims, random: Random): Promise<void> {
   proxy.shape(random.below(50), 50_000 + random.below(500_000));
   await sleep(500 + random.below(1_500));
   proxy.shape(0, 0);
-}
-
-async function backends(victims: Victims): Promise<number[]> {
-  const rows = await ask(
-    victims,
-    "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'millrace%' AND datname = current_database() ORDER BY pid",
-  );
-  return rows.map((row) => Number(row['pid']));
-}
-
-/** Past the proxy. A server that is just recovering gives no rows; `done` gives one when the statement went through. */
-async function ask({ database }: Victims, sql: string, done?: 'done'): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client(database.client);
-  client.on('error', () => {});
-  try {
-    await client.connect();
-    const result = await client.query<Record<string, unknown>>(sql);
-    return done === undefined ? result.rows : [{}];
-  } catch {
-    return [];
-  } finally {
-    await client.end().catch(() => {});
-  }
-}
-
-function signalTo(pid: number, signal: NodeJS.Signals): boolean {
-  try {
-    return process.kill(pid, signal);
-  } catch {
-    return false; // gone in the meantime
-  }
 }

@@ -13,14 +13,16 @@ import { startFaultProxy } from '../support/fault-proxy.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
 import { Road } from '../support/road.ts';
-import type { Victims } from './nemesis.ts';
-import { EVILS, noDamage } from './nemesis.ts';
+import { EVILS } from './nemesis.ts';
+import { Sight } from './phases.ts';
 import { NO_SUMS, SUMS_SQL, addSums } from './soak-content.ts';
 import type { Sums } from './soak-content.ts';
 import type { Produced, ProducerOrder, ProducerTask } from './soak-producer.ts';
 import type { Sample } from './soak-samples.ts';
 import { lookAt } from './soak-samples.ts';
 import { Supervisor } from './supervisor.ts';
+import type { Victims } from './victims.ts';
+import { noDamage } from './victims.ts';
 
 const PRODUCER = new URL('./soak-producer.ts', import.meta.url);
 /** Everything must be read and deleted so long after the last evil. */
@@ -91,7 +93,8 @@ export async function soak(settings: SoakSettings): Promise<Soaked> {
 
 async function soakOn(server: TestServer, settings: SoakSettings): Promise<Soaked> {
   const road = new Road(await server.createDatabase());
-  const proxy = await startFaultProxy(server.port);
+  const sight = new Sight();
+  const proxy = await startFaultProxy(server.port, () => sight.open());
   const { seed, rowsPerFile } = settings;
   const workerData: ProducerTask = { folder: road.folder, seed, rowsPerFile };
   const producer = new Worker(PRODUCER, { workerData });
@@ -103,8 +106,8 @@ async function soakOn(server: TestServer, settings: SoakSettings): Promise<Soake
     url.port = String(proxy.port);
     const args = ['--after', 'delete', '--quiet', '--log-level', 'warn', '--log-format', 'json'];
     args.push('--settle', '1s', '--scan-every', '1s', '--dedup-memory', '16MiB', '--first-load', 'never');
-    const program = new Supervisor(road, args, { DATABASE_URL: url.href });
-    const victims = { program, server, database: road.database, proxy };
+    const program = new Supervisor(road, args, sight, () => ({ DATABASE_URL: url.href }));
+    const victims = { program, server, database: road.database, proxy, sight };
     const soaking = new Soaking(settings, road, victims, producer);
     return await soaking.run();
   } finally {

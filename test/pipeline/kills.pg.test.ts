@@ -10,7 +10,7 @@ import type { TestRecord } from '../support/events.ts';
 import { csv, event, events, invalidEvent } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road, until } from '../support/road.ts';
+import { Road, epochOf, until } from '../support/road.ts';
 
 const ROUNDS = 22;
 
@@ -65,8 +65,11 @@ describe('kill -9 of the program', () => {
     try {
       const records = roundOf(0, 100_000);
       await road.put('a.csv', csv(records));
-      for (const delayMs of [700, 250, 350, 450, 150]) {
+      await road.once(['--pattern', '*.none']); // makes the lease
+      for (const delayMs of [300, 0, 20, 150, 60]) {
+        const epoch = await epochOf(road);
         const run = road.start();
+        await until('it has taken the source over', async () => (await epochOf(road)) !== epoch);
         await sleep(delayMs);
         run.child.kill('SIGKILL');
         assert.equal((await run.ended).signal, 'SIGKILL');
@@ -127,7 +130,7 @@ describe('kill -9 of the server', () => {
       await server.crash();
       await road.put('a.csv', csv(events(0, 10)));
       const run = road.start(['--once', '--settle', '100ms']);
-      await until('it says that it waits', () => /wait/i.test(run.said()));
+      await until('it says that it waits', () => /waiting: /.test(run.said()));
       await server.start();
       assert.equal((await run.ended).code, 0);
       await road.balance(new Map([['a.csv', events(0, 10)]]));

@@ -9,7 +9,7 @@ import pg from 'pg';
 import { csv, event, events, uuidOf } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road, until } from '../support/road.ts';
+import { Road, epochOf, until } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
@@ -62,7 +62,6 @@ describe('two instances on one source', () => {
         await until('the older to stand in COPY', async () => (await road.query(copying)).length > 0);
         older.child.kill('SIGSTOP');
         const younger = road.start(['--once', '--settle', '100ms']);
-        await sleep(500);
         const youngerEnd = await younger.ended;
         assert.equal(youngerEnd.code, 0, youngerEnd.stderr);
         older.child.kill('SIGCONT');
@@ -236,14 +235,15 @@ describe('others at the table', () => {
     withRoad(async (road) => {
       await road.put('a.csv', csv(events(0, 10)));
       await road.once();
+      const epoch = await epochOf(road);
       const run = road.start(['--scan-every', '100ms']);
-      await sleep(800);
+      await until('it to begin', async () => (await epochOf(road)) !== epoch);
       await road.query(`ALTER DATABASE ${road.database.name} SET default_transaction_read_only = on`);
       await road.query(
         'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
       );
       await road.put('b.csv', csv(events(10, 10)));
-      await until('it says that it waits', () => /wait/i.test(run.said()));
+      await until('it says that it waits', () => /waiting: /.test(run.said()));
       await road.query('SET default_transaction_read_only = off').catch(() => []);
       await road.query(
         `BEGIN READ WRITE; ALTER DATABASE ${road.database.name} RESET default_transaction_read_only; COMMIT`,

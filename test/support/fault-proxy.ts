@@ -8,8 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface FaultProxy {
   readonly port: number;
-  /** What happens to the next COMMIT: cut before the server hears it, or after it answered and before the client hears that. */
-  cutNextCommit(side: 'before' | 'after'): void;
+  /**
+   * What happens to the next COMMIT: cut before the server hears it, or after it answered and before the client hears that. `hears`: so
+   * many bytes of the answer reach the client first.
+   */
+  cutNextCommit(side: 'before' | 'after', hears?: number): void;
   /** The connection that is first to get so many bytes of answers from now on is cut there; the client gets those bytes. */
   cutAfterAnswer(bytes: number): void;
   /** Cuts every connection there is, with RST. */
@@ -25,19 +28,32 @@ export interface FaultProxy {
   close(): Promise<void>;
 }
 
+/** Sees what passes on one connection, just before it is passed on. */
+export interface LinkWatcher {
+  asks(data: Buffer): void;
+  answers(data: Buffer): void;
+  closes(): void;
+}
+
 const COMMIT = Buffer.from('COMMIT');
+/** What COMMIT is answered with when a statement ahead of it failed. */
+const ROLLBACK = Buffer.from('ROLLBACK');
+/** Ahead of that word in an answer. */
+const TAG_HEADER_BYTES = 5;
 /** Throttled data travels in pieces of this size. */
 const PIECE_BYTES = 4096;
 
 interface Link {
   readonly client: net.Socket;
   readonly upstream: net.Socket;
-  /** The server's next answer on this connection is not to reach the client. */
-  muted: boolean;
+  readonly watcher: LinkWatcher | undefined;
+  /** The server's next answer on this connection is not to reach the client, but for so many bytes. */
+  muted: number | null;
 }
 
-export async function startFaultProxy(serverPort: number): Promise<FaultProxy> {
-  const proxy = new Proxy(serverPort);
+/** `watch` makes a watcher for each connection. */
+export async function startFaultProxy(serverPort: number, watch?: () => LinkWatcher): Promise<FaultProxy> {
+  const proxy = new Proxy(serverPort, watch);
   await proxy.listen();
   return proxy;
 }
@@ -47,17 +63,18 @@ class Proxy implements FaultProxy {
   swallowed = 0;
   readonly #links = new Set<Link>();
   readonly #server: net.Server;
-  #armed: 'before' | 'after' | null = null;
+  #armed: { readonly side: 'before' | 'after'; readonly hears: number } | null = null;
   #answerBytes = Infinity;
   #swallowing = false;
   #delayMs = 0;
   #bytesPerSecond = 0;
 
-  constructor(serverPort: number) {
+  constructor(serverPort: number, watch?: () => LinkWatcher) {
     this.#server = net.createServer((client) => {
       const upstream = net.connect(serverPort, '127.0.0.1');
-      const link: Link = { client, upstream, muted: false };
+      const link: Link = { client, upstream, watcher: watch?.(), muted: null };
       this.#links.add(link);
+      client.on('close', () => link.watcher?.closes());
       for (const [socket, other] of [
         [client, upstream],
         [upstream, client],
@@ -83,8 +100,8 @@ class Proxy implements FaultProxy {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  cutNextCommit(side: 'before' | 'after'): void {
-    this.#armed = side;
+  cutNextCommit(side: 'before' | 'after', hears = 0): void {
+    this.#armed = { side, hears };
   }
 
   cutAfterAnswer(bytes: number): void {
@@ -141,10 +158,11 @@ class Proxy implements FaultProxy {
 
   #ask(link: Link, data: Buffer): Buffer {
     if (this.#swallowing) return this.#lose(data);
+    link.watcher?.asks(data);
     if (this.#armed === null || !data.includes(COMMIT)) return data;
-    const side = this.#armed;
+    const { side, hears } = this.#armed;
     this.#armed = null;
-    link.muted = true;
+    link.muted = hears;
     if (side === 'after') return data;
     this.#cut(link);
     return Buffer.alloc(0);
@@ -152,17 +170,31 @@ class Proxy implements FaultProxy {
 
   #answer(link: Link, data: Buffer): Buffer {
     if (this.#swallowing) return this.#lose(data);
-    if (link.muted) {
-      // Statements ahead of it are answered first; the cut comes once COMMIT was carried out.
-      if (data.includes(COMMIT)) this.#cut(link);
-      return Buffer.alloc(0);
-    }
+    if (link.muted !== null) return this.#answerMuted(link, data, link.muted);
     this.#answerBytes -= data.length;
-    if (this.#answerBytes > 0) return data;
+    if (this.#answerBytes > 0) {
+      link.watcher?.answers(data);
+      return data;
+    }
     const passed = data.subarray(0, data.length + this.#answerBytes);
     this.#answerBytes = Infinity;
-    link.client.end(passed);
-    setImmediate(() => this.#cut(link));
+    return this.#cutBehind(link, passed);
+  }
+
+  /** Statements ahead of it are answered first; the cut comes once COMMIT was carried out. */
+  #answerMuted(link: Link, data: Buffer, hears: number): Buffer {
+    const at = Math.max(data.indexOf(COMMIT), data.indexOf(ROLLBACK));
+    if (at >= 0)
+      return this.#cutBehind(link, data.subarray(0, hears === 0 ? 0 : at - TAG_HEADER_BYTES + hears));
+    return hears === 0 ? Buffer.alloc(0) : data;
+  }
+
+  #cutBehind(link: Link, passed: Buffer): Buffer {
+    if (passed.length === 0) this.#cut(link);
+    else {
+      link.client.end(passed);
+      setImmediate(() => this.#cut(link));
+    }
     return Buffer.alloc(0);
   }
 

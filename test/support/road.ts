@@ -204,6 +204,12 @@ export class Road {
   }
 }
 
+/** Changes with each instance that takes the source, before it reads anything. */
+export async function epochOf(road: Road): Promise<string> {
+  const [lease] = await road.query<{ epoch: string }>('SELECT epoch::text FROM millrace.leases');
+  return lease?.epoch ?? '';
+}
+
 /** Waits until `condition` holds; fails after `ms` with what it waited for. */
 export async function until(
   what: string,

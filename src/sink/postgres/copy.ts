@@ -38,9 +38,14 @@ export async function beginCopy(
   const row: Record<string, string | null> = {};
   let names: readonly string[] = [];
   let completed = 0;
+  let failure: Error | null = null;
   const { handleCommandComplete: complete, handleCopyInResponse: begin } = stream;
   const begun = new Promise<void>((resolve, reject) => {
-    stream.on('error', reject); // stays on: a connection that is cut off later must not end the program
+    // Stays on: a connection that is cut off later must not end the program.
+    stream.on('error', (error: Error) => {
+      failure = error;
+      reject(error);
+    });
     stream.handleRowDescription = ({ fields }) => (names = fields.map(({ name }) => name));
     stream.handleDataRow = ({ fields }) => names.forEach((name, at) => (row[name] = fields[at] ?? null));
     stream.handleCommandComplete = (message) => {
@@ -58,7 +63,8 @@ export async function beginCopy(
   } catch (error) {
     await during(completed < ahead.length ? aheadStep : step, client, () => Promise.reject(error as Error));
   }
-  return { row, send: (tuples) => send(stream, tuples) };
+  // The stream has let go of a connection that failed in the meantime, and throws where nobody can catch it when it is written to then.
+  return { row, send: (tuples) => (failure === null ? send(stream, tuples) : Promise.reject(failure)) };
 }
 
 /** What pg tells a query, as far as the types of pg-copy-streams leave it out. */
