@@ -114,6 +114,17 @@ describe('rejects', () => {
       await ok(road, 'verify');
     }));
 
+  test('are never exported over a file that is there, such as the delivered one', () =>
+    withRoad(async (road) => {
+      const delivered = csv([event(1), invalidEvent(2)]);
+      await road.put('a.csv', delivered);
+      await road.once();
+      const ended = await tell(road, 'rejects', 'export', '--to', road.folder);
+      assert.equal(ended.code, 5);
+      assert.match(ended.stderr, /a\.csv is there already/);
+      assert.equal(readFileSync(road.path('a.csv'), 'utf8'), delivered);
+    }));
+
   test('of files with different headers are not mixed into one', () =>
     withRoad(async (road) => {
       await road.put('a.csv', csv([invalidEvent(1)]));
