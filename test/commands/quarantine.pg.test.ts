@@ -168,6 +168,31 @@ describe('replay', () => {
       assert.deepEqual(rows, [{ traced: 40 }]);
     }));
 
+  test('keeps what repeats a stored event with other values, as the loser of a conflict', () =>
+    withRoad(async (road) => {
+      await road.once();
+      await road.query(CHEAP);
+      const records = pricey(0, 6, 2);
+      await road.put('a.csv', csv(records));
+      await road.once();
+      await road.query(
+        `ALTER TABLE events DROP CONSTRAINT cheap, ADD CONSTRAINT not_him CHECK (event_id <> '${event(0).key}')`,
+      );
+      const loser = records[2]?.text ?? '';
+      await road.put('b.csv', csv([{ ...event(2), text: loser.replace('900.00', '2.00') }]));
+      await road.once();
+      const done = await tell(road, 'rejects', 'replay', '--json');
+      assert.deepEqual(JSON.parse(done.stdout), { inserted: 1, duplicates: 1, rejected: 1, untried: 0 });
+      assert.match(done.stderr, /1 record of the duplicates with other values/);
+      assert.deepEqual(await counts(road, 'a.csv'), [6, 4, 1, 1]);
+      const kept = await road.query(
+        "SELECT convert_from(raw, 'UTF8') AS raw FROM millrace.rejects WHERE code = 'duplicate_conflict'",
+      );
+      assert.deepEqual(kept, [{ raw: loser }]);
+      await assertBalance(road);
+      await ok(road, 'verify');
+    }));
+
   test('gives those that stay the reason of today', () =>
     withRoad(async (road) => {
       await road.once();
