@@ -356,14 +356,14 @@ async function compareGone(
     (extra.get(number)?.count ?? 0) + (known.get(number) ?? 0);
   const short = partial.flatMap(([number, { files, inserted }]) => {
     const names = [...files].slice(0, 3).map(({ name }) => name);
-    const missing = inserted - rowsOf(number);
-    return missing > 0 ? [{ missing, names, inserted }] : [];
+    const times = inserted - rowsOf(number);
+    return times > 0 ? [{ times, names, inserted }] : [];
   });
-  const missing = short.reduce((sum, one) => sum + one.missing, 0);
+  const missing = short.reduce((sum, { times }) => sum + times, 0);
   if (missing > 0 && missing <= rowsOf(null))
     findings.notes.push(`${missing} rows of files whose bytes are gone were changed since, or removed`);
   if (missing <= rowsOf(null)) return;
-  for (const { missing: times, names, inserted } of short) {
+  for (const { times, names, inserted } of short) {
     const text = `the books count ${inserted} inserted in a transaction of ${names.join(', ')}, whose bytes are gone, and ${times} of these rows are not in the table`;
     const place = { file: names[0] ?? null, line: null, offset: null, key: null };
     findings.add(null, { kind: 'inserted', ...place, text }, times);
