@@ -47,7 +47,6 @@ function isRefusal([refused, ...behind]: readonly PromiseSettledResult<unknown>[
   const { reason } = refused as { reason: unknown };
   if (!(reason instanceof pg.DatabaseError)) return false;
   const isAnswer = (answer: PromiseSettledResult<unknown>): boolean =>
-    answer.status === 'fulfilled' ||
-    (answer.reason instanceof pg.DatabaseError && answer.reason !== reason);
+    answer.status === 'fulfilled' || (answer.reason instanceof pg.DatabaseError && answer.reason !== reason);
   return reason.severity === 'ERROR' || behind.some(isAnswer);
 }

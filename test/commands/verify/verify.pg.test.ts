@@ -231,7 +231,11 @@ describe('verify', () => {
       );
       const { code, found } = await verify(road, '--allow-unknown-rows');
       assert.equal(code, 1);
-      assert.ok(found.some(({ kind, file, text }) => kind === 'records' && file === 'a.csv' && /^bytes 0 /.test(text)));
+      assert.ok(
+        found.some(
+          ({ kind, file, text }) => kind === 'records' && file === 'a.csv' && text.startsWith('bytes 0 '),
+        ),
+      );
     }));
 
   test('rows of files that are gone are counted against the books', () =>
@@ -244,7 +248,7 @@ describe('verify', () => {
       await road.query(`UPDATE events SET quantity = 99 WHERE event_id = '${event(3).key}'`);
       const changed = await verify(road, '--allow-unknown-rows');
       assert.deepEqual(changed.found, []);
-      assert.ok(changed.notes.some((note) => /^1 rows of files whose bytes are gone/.test(note)));
+      assert.ok(changed.notes.some((note) => note.startsWith('1 rows of files whose bytes are gone')));
       await road.query(`DELETE FROM events WHERE event_id IN ('${event(4).key}', '${event(5).key}')`);
       const less = await verify(road, '--allow-unknown-rows');
       assert.deepEqual(
