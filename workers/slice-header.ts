@@ -9,7 +9,15 @@ import { LF, QUOTE } from '../src/core/record.ts';
 import { RECORD_BYTES_MAX } from '../src/core/slice.ts';
 import type { TableDefinition } from '../src/schema/table.ts';
 import type { SliceFile, Window } from './slice-file.ts';
-import { decodeWindow, extendWindow, openWindow, reachesLimit } from './slice-file.ts';
+import {
+  decodeWindow,
+  extendWindow,
+  openWindow,
+  rawBytes,
+  rawLength,
+  reachesLimit,
+  readExactly,
+} from './slice-file.ts';
 
 /** A header is read in blocks of this size; nearly all need one. */
 const BLOCK_BYTES = 64 * 1024;
@@ -21,6 +29,8 @@ const headers = new Map<GenerationId, Remembered>();
 interface Remembered {
   readonly header: Header;
   readonly encoding: Encoding;
+  /** The bytes of the file up to the end of the header. */
+  readonly raw: Buffer;
 }
 
 /** A header, with the encoding that the file is read in; or why there is none. */
@@ -50,9 +60,8 @@ export function firstHeader(
   const result = headerOfWindow(table, slice, window, dialect);
   if (result.kind !== 'header') return result;
   const encoding: Encoding = window.decoding?.encoding ?? 'utf-8';
-  const found = { header: result.header, encoding };
-  if (slice.end < slice.limit) remember(slice.generation, found);
-  return { kind: 'header', ...found };
+  if (slice.end < slice.limit) remember(slice.generation, result.header, encoding, window);
+  return { kind: 'header', header: result.header, encoding };
 }
 
 /** The header of a slice further on: from memory, or read from the beginning of the file. */
@@ -63,10 +72,10 @@ export function laterHeader(
   dialect: Dialect,
 ): Beginning {
   const known = headers.get(slice.generation);
-  if (known !== undefined) {
+  if (known !== undefined && beginsWith(file, slice, known.raw)) {
     headers.delete(slice.generation);
     headers.set(slice.generation, known);
-    return { kind: 'header', ...known };
+    return { kind: 'header', header: known.header, encoding: known.encoding };
   }
   const plain = openWindow(file, 0, Math.min(BLOCK_BYTES, slice.limit), slice.limit);
   // Whether to read it at all was decided with its first slice.
@@ -74,7 +83,7 @@ export function laterHeader(
   const window = decodeWindow(plain, encoding, slice.final);
   const result = headerOfWindow(table, slice, window, dialect);
   if (result.kind !== 'header') return result;
-  remember(slice.generation, { header: result.header, encoding });
+  remember(slice.generation, result.header, encoding, window);
   return { kind: 'header', header: result.header, encoding };
 }
 
@@ -128,8 +137,17 @@ function dependsOnItsLineOnly(bytes: Buffer, header: Header, dialect: Dialect): 
   return dialect.newline === 'lf' && line.indexOf(LF) === line.length - 1 && !line.includes(QUOTE);
 }
 
-/** Only complete headers are remembered: an incomplete one may still change. */
-function remember(generation: GenerationId, found: Remembered): void {
-  headers.set(generation, found);
+/** Until something of it is accepted, a file that is written anew keeps its generation, and may have its columns in another order. */
+function beginsWith(file: SliceFile, slice: SliceTask, raw: Buffer): boolean {
+  if (slice.limit < raw.length) return false;
+  const bytes = Buffer.allocUnsafe(raw.length);
+  readExactly(file, bytes, 0, raw.length, 0);
+  return bytes.equals(raw);
+}
+
+/** Only complete headers are remembered: an incomplete one may still change. `window`: the one that it was found in, at the beginning of the file. */
+function remember(generation: GenerationId, header: Header, encoding: Encoding, window: Window): void {
+  const raw = Buffer.from(rawBytes(window).subarray(0, rawLength(window, header.end)));
+  headers.set(generation, { header, encoding, raw });
   if (headers.size > HEADERS_MAX) headers.delete(headers.keys().next().value!);
 }

@@ -8,6 +8,7 @@ import { events } from '../schema/events.ts';
 import { openScreen } from '../telemetry/screen.ts';
 import { count, counted, printable } from '../telemetry/text.ts';
 import { withBooks } from './books/open.ts';
+import type { OpenBooks } from './books/open.ts';
 import type { CommandIo } from './command.ts';
 import { createFinder } from './books/content.ts';
 import { dialectOf } from './dialect.ts';
@@ -26,7 +27,7 @@ export async function diff(options: DiffOptions, io: CommandIo): Promise<ExitCod
   const dialect = dialectOf(options);
   const name = nameBelow(folder, resolve(path)) ?? Buffer.from(path, 'utf8').toString('latin1');
   const screen = openScreen(io.stderr, io.env);
-  const outcome = await withBooks(options, io, async ({ client }) => {
+  const work = async ({ client }: OpenBooks): Promise<Diff> => {
     const { id: sourceId } = await currentSource(client, options);
     const tools = { signal: io.signal, progress: progressOn(screen, 'comparing') };
     const input = {
@@ -40,7 +41,9 @@ export async function diff(options: DiffOptions, io: CommandIo): Promise<ExitCod
       ...tools,
     };
     return inSnapshot(client, () => compareContents(input));
-  }).finally(() => screen.show(null));
+  };
+  // Records are compared in a temporary table, which the read role may not make.
+  const outcome = await withBooks(options, io, work, 'operator').finally(() => screen.show(null));
   if (outcome.kind === 'none') throw nothingRead(options);
   if (outcome.kind === 'interrupted') return EXIT.interrupted;
   const found = outcome.value;

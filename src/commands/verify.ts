@@ -138,13 +138,18 @@ export function reportText(findings: Findings): string {
   }
   if (findings.count > DIFFERENCES_SHOWN)
     lines.push(`and ${count(findings.count - DIFFERENCES_SHOWN)} more; --json lists up to 10,000`);
-  const unread = sheets.filter(({ standing }) => standing === 'unread').length;
-  const agreement =
-    unread === sheets.length && unread > 0
-      ? 'nothing was compared: nothing of it was read yet'
-      : 'files, books and table agree';
-  const verdict = findings.count === 0 ? agreement : `${counted(findings.count, 'difference')} found`;
+  const verdict =
+    findings.count === 0 ? agreementOf(sheets) : `${counted(findings.count, 'difference')} found`;
   return `${[...lines, verdict].join('\n')}\n`;
+}
+
+/** What is said when nothing differs; no more than was looked at. */
+function agreementOf(sheets: readonly Sheet[]): string {
+  const isAll = (wanted: Sheet['standing']): boolean =>
+    sheets.length > 0 && sheets.every(({ standing }) => standing === wanted);
+  if (isAll('unread')) return 'nothing was compared: nothing of it was read yet';
+  if (isAll('gone')) return 'no file is there to be read again; the table does not contradict the books';
+  return 'files, books and table agree';
 }
 
 function verdictOf({ standing, state, bytesUnread }: Sheet): string {

@@ -9,6 +9,7 @@ import { events } from '../schema/events.ts';
 import { openScreen } from '../telemetry/screen.ts';
 import { counted, printable } from '../telemetry/text.ts';
 import { withBooks } from './books/open.ts';
+import type { OpenBooks } from './books/open.ts';
 import type { CommandIo } from './command.ts';
 import { createFinder } from './books/content.ts';
 import { currentSource, nothingRead, progressOn } from './verify.ts';
@@ -37,11 +38,13 @@ export async function why(options: WhyOptions, io: CommandIo): Promise<ExitCode>
   const key = canonicalUuid(given);
   if (key === null) throw new MillraceError('usage', `why: EVENT_ID must be a UUID, got ${given}`);
   const screen = openScreen(io.stderr, io.env);
-  const outcome = await withBooks(options, io, async ({ client }) => {
+  const work = async ({ client }: OpenBooks): Promise<Answer> => {
     const source = await currentSource(client, options);
     const tools = { signal: io.signal, progress: progressOn(screen, 'searching') };
     return inSnapshot(client, () => answer(client, source.id, key, options, tools));
-  }).finally(() => screen.show(null));
+  };
+  // Records are compared in a temporary table, which the read role may not make.
+  const outcome = await withBooks(options, io, work, 'operator').finally(() => screen.show(null));
   if (outcome.kind === 'none') throw nothingRead(options);
   if (outcome.kind === 'interrupted' || io.signal.aborted) return EXIT.interrupted;
   const found = outcome.value;

@@ -114,6 +114,17 @@ describe('rejects', () => {
       await ok(road, 'verify');
     }));
 
+  test('are never exported over a file that is there, such as the delivered one', () =>
+    withRoad(async (road) => {
+      const delivered = csv([event(1), invalidEvent(2)]);
+      await road.put('a.csv', delivered);
+      await road.once();
+      const ended = await tell(road, 'rejects', 'export', '--to', road.folder);
+      assert.equal(ended.code, 5);
+      assert.match(ended.stderr, /a\.csv is there already/);
+      assert.equal(readFileSync(road.path('a.csv'), 'utf8'), delivered);
+    }));
+
   test('of files with different headers are not mixed into one', () =>
     withRoad(async (road) => {
       await road.put('a.csv', csv([invalidEvent(1)]));
@@ -155,6 +166,30 @@ describe('replay', () => {
         `SELECT count(*)::int AS traced FROM events e JOIN millrace.batches b ON e.xmin = b.xid::xid`,
       );
       assert.deepEqual(rows, [{ traced: 40 }]);
+    }));
+
+  test('keeps what repeats a stored event with other values, as the loser of a conflict', () =>
+    withRoad(async (road) => {
+      await road.once();
+      await road.query(CHEAP);
+      const records = pricey(0, 6, 2);
+      await road.put('a.csv', csv(records));
+      await road.once();
+      await road.query(
+        `ALTER TABLE events DROP CONSTRAINT cheap, ADD CONSTRAINT not_him CHECK (event_id <> '${event(0).key}')`,
+      );
+      const loser = records[2]?.text ?? '';
+      await road.put('b.csv', csv([{ ...event(2), text: loser.replace('900.00', '2.00') }]));
+      await road.once();
+      const done = await tell(road, 'rejects', 'replay', '--json');
+      assert.deepEqual(JSON.parse(done.stdout), { inserted: 1, duplicates: 1, rejected: 1, untried: 0 });
+      assert.match(done.stderr, /1 record of the duplicates with other values/);
+      assert.deepEqual(await counts(road, 'a.csv'), [6, 4, 1, 1]);
+      const kept = await road.query(
+        "SELECT convert_from(raw, 'UTF8') AS raw FROM millrace.rejects WHERE code = 'duplicate_conflict'",
+      );
+      assert.deepEqual(kept, [{ raw: loser }]);
+      await ok(road, 'verify');
     }));
 
   test('gives those that stay the reason of today', () =>

@@ -297,6 +297,7 @@ test('a role that may not do what is asked hears which one may, and nothing is c
     ['read', 'operator', ['resume', 'a.csv']],
     ['read', 'operator', ['undo', 'a.csv', '--yes']],
     ['read', 'operator', ['verify']],
+    ['read', 'operator', ['why', event(5).key]],
     ['ingest', 'operator', ['undo', 'a.csv', '--yes']],
     ['ingest', 'operator', ['prune', '--older-than', '0s', '--yes']],
     ['operator', 'owner', ['reset', '--yes']],

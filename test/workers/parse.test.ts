@@ -306,6 +306,15 @@ test('a slice of a file without a complete header is empty until the header is t
   });
 });
 
+test('a file that is written anew under its generation is read with the header that it has now', () => {
+  withText('k,t,n\na,b,1\nc,d,2\n', (file) => {
+    const later = sliceOf(file, { start: 12, end: 18 });
+    const [before] = flatten(run([later])).rows;
+    writeFileSync(file.path, 't,k,n\nb,a,1\nd,c,2\n');
+    assert.deepEqual(flatten(run([later])).rows, [before]);
+  });
+});
+
 test('a header that is longer than the slice is read whole', () => {
   withText(`k,t,${'x'.repeat(300_000)}\na,b,\n`, (file) => {
     assert.equal(parseCut(file, [10, 100_000]).rows.length, 1);

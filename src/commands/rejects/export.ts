@@ -1,7 +1,7 @@
 // `millrace rejects export`: the refused records as they stood in their file, under its header: a CSV file that can be mended and
 // delivered again. The bytes are the file's own, in UTF-8 whatever its encoding is, unless they are asked for raw, or formulas are neutralised.
 
-import { rename, writeFile } from 'node:fs/promises';
+import { open, rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type pg from 'pg';
 import { decodeAll, unitBytes } from '../../core/encoding.ts';
@@ -153,8 +153,20 @@ function freeName({ file }: Source, taken: Set<string>): string {
   return name.startsWith('.') ? `_${name}` : name;
 }
 
-/** For its user alone: it holds what was delivered. Under its name only when it is whole. */
+/**
+ * For its user alone: it holds what was delivered. Under its name only when it is whole; never in the place of another file, which may be
+ * the delivered one, and all that there is of what was not read yet.
+ */
 async function writeWhole(path: string, parts: readonly Buffer[]): Promise<void> {
+  try {
+    await (await open(path, 'wx', 0o600)).close();
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+    throw new MillraceError('input', `${printable(path)} is there already, and is not overwritten`, {
+      wayOut: 'name an empty folder with --to, or move that file away',
+      cause,
+    });
+  }
   await writeFile(`${path}.part`, Buffer.concat(parts), { mode: 0o600, flag: 'w' });
   await rename(`${path}.part`, path);
 }

@@ -43,6 +43,8 @@ interface Run {
   readonly target: ReplayTarget;
   readonly chosen: Chosen;
   readonly sums: Replayed;
+  /** Of the duplicates, those with other values than the stored row: still in quarantine, under another code. */
+  conflicts: number;
   /** Of the transactions that were begun. */
   pages: number;
 }
@@ -61,19 +63,20 @@ export async function replayRejects(
         wayOut: 'rejects export writes them; the stored row would have to go first',
       },
     );
-  await ensureTable(client, events, options.table);
+  const { unreadable } = await ensureTable(client, events, options.table);
   await client.query(makeStageSql(events));
-  const table = { table: events, tableSql: quoteTable(options.table) };
+  const compares = unreadable.length === 0;
+  const table = { table: events, tableSql: quoteTable(options.table), compares };
   const target: ReplayTarget = { client, ...table, describe, epoch: randomUUID() };
   const sums: Replayed = { inserted: 0, duplicates: 0, rejected: 0, untried: 0 };
-  const run: Run = { target, chosen, sums, pages: 0 };
+  const run: Run = { target, chosen, sums, conflicts: 0, pages: 0 };
   const finder = createFinder({ ...options, inputDir: folderOf(chosen.source, options.inputDir) });
   for (const file of await filesWithRejects(client, chosen)) {
     const header = await headerOf(client, finder, file);
     if (header === null) io.stderr.write(`millrace: ${printable(withoutHeader(file))}\n`);
     await replayFile(run, file.generation, header);
   }
-  io.stderr.write(`millrace: ${sentence(sums)}\n`);
+  io.stderr.write(`millrace: ${sentence(run)}\n`);
   if (options.json) io.stdout.write(`${JSON.stringify(sums)}\n`);
   return sums.rejected + sums.untried > 0 ? EXIT.found : EXIT.done;
 }
@@ -112,8 +115,9 @@ async function replayPage(
   await noteReasons(target.client, generation, whole, answers, rows, fates);
   for (const fate of fates) {
     if (fate.kind === 'inserted') sums.inserted += 1;
-    else if (fate.kind === 'duplicate') sums.duplicates += 1;
+    else if (fate.kind === 'duplicate' || fate.kind === 'conflict') sums.duplicates += 1;
     else sums.rejected += 1;
+    if (fate.kind === 'conflict') run.conflicts += 1;
   }
   sums.rejected += answers.filter(({ kind }) => kind === 'rejected').length;
   sums.untried += page.length - whole.length + answers.filter(({ kind }) => kind === 'untold').length;
@@ -163,12 +167,17 @@ async function noteReasons(
   ]);
 }
 
-function sentence({ inserted, duplicates, rejected, untried }: Replayed): string {
+function sentence({ sums, conflicts }: Run): string {
+  const { inserted, duplicates, rejected, untried } = sums;
   const parts = [
     `${counted(inserted, 'record')} stored`,
     `${counted(duplicates, 'record')} stored already, so duplicates`,
     `${counted(rejected, 'record')} refused again`,
   ];
+  if (conflicts > 0)
+    parts.push(
+      `${counted(conflicts, 'record')} of the duplicates with other values, kept as ${NOT_BY_ITSELF}`,
+    );
   if (untried > 0)
     parts.push(`${counted(untried, 'record')} not tried, since they or their header are not kept whole`);
   return parts.join('; ');

@@ -197,6 +197,16 @@ export class RecordTable {
     return new Map(rows.map(({ grp, count, keys }) => [grp, { count, keys }]));
   }
 
+  /** Rows that have a record somewhere, by the group of their transaction: of these groups, and of none (null). */
+  async rowsWithRecord(groups: readonly number[]): Promise<ReadonlyMap<number | null, number>> {
+    const { rows } = await this.#client.query<{ grp: number | null; count: number }>(
+      `SELECT row_grp AS grp, count(DISTINCT key)::float8 AS count FROM ${JOINED}
+       WHERE file IS NOT NULL AND stored AND (row_grp = ANY ($1) OR row_grp IS NULL) GROUP BY row_grp`,
+      [groups],
+    );
+    return new Map(rows.map(({ grp, count }) => [grp, count]));
+  }
+
   /** Record and row of one key, column by column, as text; only columns that differ. */
   async contrast(place: KeyPlace): Promise<string> {
     const pairs = this.#table.columns.map(

@@ -3,6 +3,7 @@
 
 import type pg from 'pg';
 import { KEY_BYTES } from '../../core/chunk.ts';
+import { REJECT_SENTENCES } from '../../core/reject.ts';
 import type { GenerationId } from '../../core/slice.ts';
 import { MillraceError } from '../../errors.ts';
 import type { TableDefinition } from '../../schema/table.ts';
@@ -17,6 +18,8 @@ export interface ReplayTarget {
   /** Quoted and qualified. */
   readonly tableSql: string;
   readonly describe: string;
+  /** The user may read all columns, so that a duplicate with other values than the stored row is told from a repeat. */
+  readonly compares: boolean;
   /** With `number`: the batch under which it is written, so that its rows can be traced as those of any other. */
   readonly epoch: string;
 }
@@ -29,9 +32,9 @@ export interface ReplayRow {
   readonly key: string;
 }
 
-/** What became of each row, in their order. */
+/** What became of each row, in their order. `conflict`: a duplicate with other values, which stays in quarantine as such. */
 export type Fate =
-  | { readonly kind: 'inserted' | 'duplicate' }
+  | { readonly kind: 'inserted' | 'duplicate' | 'conflict' }
   | { readonly kind: 'refused'; readonly refusal: Refusal };
 
 const WORDS_MAX = 500;
@@ -108,14 +111,14 @@ async function tryOut(client: pg.Client, insert: string): Promise<Refusal | null
 }
 
 async function insertStaged(
-  { client, table, tableSql }: ReplayTarget,
+  { client, table, tableSql, compares }: ReplayTarget,
   rows: readonly ReplayRow[],
   refusals: ReadonlyMap<number, Refusal>,
 ): Promise<Fate[]> {
   const stored = await during('unsure', client, () =>
     inTheirPath(client, () => insertFromStage(client, table, tableSql)),
   );
-  const compared = await during('unsure', client, () => compareStage(client, table, tableSql, false));
+  const compared = await during('unsure', client, () => compareStage(client, table, tableSql, compares));
   const missing = compared.swallowed;
   if (missing > 0)
     throw new MillraceError('database', `${missing} rows sent to ${tableSql} vanished without an error`, {
@@ -123,11 +126,14 @@ async function insertStaged(
     });
   const keys = new Set<string>();
   for (let at = 0; at < stored.length; at += KEY_BYTES) keys.add(stored.toString('hex', at, at + KEY_BYTES));
+  // Places are counted from the first row that is still staged.
+  const first = rows.findIndex((_, row) => !refusals.has(row));
   // A key belongs to the first of its rows, as on the road.
   return rows.map(({ key }, row): Fate => {
     const refusal = refusals.get(row);
     if (refusal !== undefined) return { kind: 'refused', refusal };
-    return { kind: keys.delete(key) ? 'inserted' : 'duplicate' };
+    if (keys.delete(key)) return { kind: 'inserted' };
+    return { kind: compared.differing.has(row - first) ? 'conflict' : 'duplicate' };
   });
 }
 
@@ -135,18 +141,27 @@ const BATCH = `INSERT INTO millrace.batches (epoch, number, system_identifier, d
   SELECT $1, $2, c.system_identifier, d.oid FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()`;
 
 const MOVE = `
-  WITH moved AS (
-    DELETE FROM millrace.rejects r USING unnest($1::uuid[], $2::bigint[], $3::boolean[]) AS m (generation, byte_offset, stored)
-    WHERE r.generation = m.generation AND r.byte_offset = m.byte_offset AND r.records = 1
-    RETURNING r.generation, r.byte_offset, m.stored
+  WITH fates AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS f (generation, byte_offset, fate)
+  ), gone AS (
+    DELETE FROM millrace.rejects r USING fates f
+    WHERE r.generation = f.generation AND r.byte_offset = f.byte_offset AND r.records = 1 AND f.fate <> 'conflict'
+    RETURNING r.generation, r.byte_offset, f.fate
+  ), kept AS (
+    UPDATE millrace.rejects r SET code = 'duplicate_conflict', sentence = $4, field = NULL, column_name = NULL FROM fates f
+    WHERE r.generation = f.generation AND r.byte_offset = f.byte_offset AND r.records = 1 AND f.fate = 'conflict'
+    RETURNING r.generation, r.byte_offset, f.fate
+  ), moved AS (
+    SELECT * FROM gone UNION ALL SELECT * FROM kept
   ), sums AS (
-    SELECT s.generation, s.start_offset, count(*) FILTER (WHERE m.stored) AS stored, count(*) AS records
+    SELECT s.generation, s.start_offset, count(*) FILTER (WHERE m.fate = 'inserted') AS stored,
+      count(*) FILTER (WHERE m.fate = 'conflict') AS conflicting, count(*) AS records
     FROM moved m JOIN millrace.slices s
       ON s.generation = m.generation AND s.start_offset <= m.byte_offset AND m.byte_offset < s.end_offset
     GROUP BY s.generation, s.start_offset
   ), booked AS (
     UPDATE millrace.slices s SET inserted = s.inserted + x.stored, duplicates = s.duplicates + x.records - x.stored,
-      rejected = s.rejected - x.records,
+      conflicting = s.conflicting + x.conflicting, rejected = s.rejected - x.records,
       merged_xids = CASE WHEN x.stored = 0 THEN s.merged_xids
         ELSE coalesce(s.merged_xids, ARRAY[b.xid]) || pg_current_xact_id() END
     FROM sums x, millrace.batches b
@@ -162,15 +177,16 @@ async function moveBooks(
   fates: readonly Fate[],
 ): Promise<void> {
   const moved = rows.flatMap((row, index) => {
-    const kind = fates[index]?.kind;
-    return kind === 'inserted' || kind === 'duplicate' ? [{ ...row, stored: kind === 'inserted' }] : [];
+    const fate = fates[index]?.kind;
+    return fate === undefined || fate === 'refused' ? [] : [{ ...row, fate }];
   });
   if (moved.length === 0) return;
   await client.query(BATCH, [epoch, number]);
   const { rows: found } = await client.query<{ booked: number }>(MOVE, [
     moved.map(({ generation }) => generation),
     moved.map(({ offset }) => offset),
-    moved.map(({ stored }) => stored),
+    moved.map(({ fate }) => fate),
+    REJECT_SENTENCES.duplicate_conflict,
   ]);
   if (found[0]?.booked !== moved.length)
     throw new MillraceError('internal', `${moved.length} records were replayed, ${found[0]?.booked} booked`);

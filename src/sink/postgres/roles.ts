@@ -58,8 +58,8 @@ const HEADING = `-- Roles for Millrace, for a superuser to read and to run in th
 --   4. this script again, after each migration: grants what the tables need
 -- Then each command works as one of them:
 --   ingest    run
---   operator  verify, rejects replay, resume, undo, prune, reset --checkpoint, and whatever read may
---   read      status, why, diff, rejects list, rejects export
+--   operator  verify, why, diff, rejects replay, resume, undo, prune, reset --checkpoint, and whatever read may
+--   read      status, rejects list, rejects export
 --   owner     migrate, and reset of the events; it may drop all of it, so give it to nobody who has no need of that
 -- The ingest role reads the columns that it fills: only so can it tell a repeated event from another one under the same key. Take
 -- that away (REVOKE SELECT) and "run" says at its start that it cannot tell them apart.
@@ -108,7 +108,7 @@ function databaseRights({ owner, ingest, operator, read }: Roles, schema: string
   return `DO $$ DECLARE here text := current_database(); BEGIN
   EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', here);
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO ${owner}, ${ingest}, ${operator}, ${read}', here);
-  -- Rows whose key may be stored already go through a temporary table; "undo", "prune" and "verify" list what they compare in one.
+  -- Rows whose key may be stored already go through a temporary table; "undo", "prune", "verify", "why" and "diff" list what they compare in one.
   EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO ${owner}, ${ingest}, ${operator}', here);
   -- Add the schemas that your own triggers on the table need.
 ${each.join('\n')}

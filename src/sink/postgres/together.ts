@@ -29,7 +29,7 @@ export async function together(client: pg.Client, statements: readonly Statement
   const refused = answers[failed];
   if (refused?.status !== 'rejected')
     return answers.map((answer) => (answer as PromiseFulfilledResult<QueryResult>).value);
-  const at = statements.at(isRefusal(refused.reason) ? failed : -1);
+  const at = statements.at(isRefusal(answers.slice(failed)) ? failed : -1);
   return during(at?.step ?? 'commit', client, () => Promise.reject(refused.reason as Error));
 }
 
@@ -38,7 +38,15 @@ interface PipelinedClient extends pg.Client {
   pipeline: boolean;
 }
 
-/** The server has judged this statement and lives on; a FATAL one may come in the middle of a COMMIT that counts. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.severity === 'ERROR';
+/**
+ * The server has judged the first of these and lives on: it says so, or has answered one behind it. The word alone would not do, since it is
+ * translated where `lc_messages` says so. A FATAL failure may come in the middle of a COMMIT that counts.
+ */
+function isRefusal([refused, ...behind]: readonly PromiseSettledResult<unknown>[]): boolean {
+  if (refused?.status !== 'rejected') return false;
+  const { reason } = refused as { reason: unknown };
+  if (!(reason instanceof pg.DatabaseError)) return false;
+  const isAnswer = (answer: PromiseSettledResult<unknown>): boolean =>
+    answer.status === 'fulfilled' || (answer.reason instanceof pg.DatabaseError && answer.reason !== reason);
+  return reason.severity === 'ERROR' || behind.some(isAnswer);
 }

@@ -224,6 +224,41 @@ describe('verify', () => {
       );
     }));
 
+  test('a range that the books have lost is named', () =>
+    withRoad(async (road) => {
+      await road.query(
+        `DELETE FROM millrace.slices WHERE generation = (SELECT generation FROM millrace.files WHERE name = 'a.csv')`,
+      );
+      const { code, found } = await verify(road, '--allow-unknown-rows');
+      assert.equal(code, 1);
+      assert.ok(
+        found.some(
+          ({ kind, file, text }) => kind === 'records' && file === 'a.csv' && text.startsWith('bytes 0 '),
+        ),
+      );
+    }));
+
+  test('rows of files that are gone are counted against the books', () =>
+    withRoad(async (road) => {
+      await rm(road.path('a.csv'));
+      await rm(road.path('b.csv'));
+      const whole = await tell(road, 'verify');
+      assert.match(whole.stdout, /no file is there to be read again/);
+      assert.equal(whole.code, 0);
+      await road.query(`UPDATE events SET quantity = 99 WHERE event_id = '${event(3).key}'`);
+      const changed = await verify(road, '--allow-unknown-rows');
+      assert.deepEqual(changed.found, []);
+      assert.ok(changed.notes.some((note) => note.startsWith('1 rows of files whose bytes are gone')));
+      await road.query(`DELETE FROM events WHERE event_id IN ('${event(4).key}', '${event(5).key}')`);
+      const less = await verify(road, '--allow-unknown-rows');
+      assert.deepEqual(
+        less.found.map(({ kind }) => kind),
+        ['inserted'],
+      );
+      await road.query('TRUNCATE events');
+      assert.equal((await verify(road)).code, 1);
+    }));
+
   test('what was appended or never read is no difference, and is said', () =>
     withRoad(async (road) => {
       await appendFile(road.path('a.csv'), `${event(700).text}\n`);

@@ -1,6 +1,7 @@
 // Statements that travel together, against a real server: what each answers, whose fault a failure is, and that nothing behind it counts.
 
 import assert from 'node:assert/strict';
+import type { EventEmitter } from 'node:events';
 import { after, before, test } from 'node:test';
 import pg from 'pg';
 
@@ -67,6 +68,19 @@ test('a failure has its own step, and the COMMIT behind it stores nothing', () =
     const bad = insert('INSERT INTO t VALUES (1 / $1::int)', [0]);
     assert.equal(await stepOfFault(together(client, [bad, COMMIT])), 'positions 22012');
     assert.deepEqual((await client.query('SELECT a FROM t')).rows, before);
+  }));
+
+test('a failure has its own step where the server speaks another language', () =>
+  withClient(async (client) => {
+    const connection = client.connection as unknown as EventEmitter;
+    connection.prependListener('errorMessage', (fault: pg.DatabaseError) => (fault.severity = 'FEHLER'));
+    await client.query('BEGIN; INSERT INTO t VALUES (4)');
+    const bad = insert('INSERT INTO t VALUES (1 / $1::int)', [0]);
+    assert.equal(await stepOfFault(together(client, [bad, COMMIT])), 'positions 22012');
+    await client.query('BEGIN');
+    const checks: Statement = { step: 'checks', query: 'SELECT 1 / 0' };
+    const behind: Statement = { step: 'positions', query: 'SELECT 1' };
+    assert.equal(await stepOfFault(together(client, [checks, behind])), 'checks 22012');
   }));
 
 test('whatever a lost connection was at, its COMMIT may have been carried out', () =>
