@@ -356,7 +356,7 @@ function idsOf(chunk: Road['accepted'][number]): number[] {
 test('a parked file is let alone, also after a restart', async (t) => {
   const folder = await temporaryFolder(t);
   const books = new MemoryBooks();
-  writeFileSync(join(folder, 'a.csv'), HEADER + records(0, 200));
+  writeFileSync(join(folder, 'a.csv'), HEADER + records(0, 2_000));
   const road = await openRoad(t, folder, { once: true, sliceBytes: 1000, books });
   road.commit = (chunk) => {
     const committed = books.commit(chunk);
@@ -370,7 +370,7 @@ test('a parked file is let alone, also after a restart', async (t) => {
   };
   await road.until(() => road.source.exhausted, 'exhausted');
   const seen = road.seen.size;
-  assert.ok(seen > 0 && seen < 100);
+  assert.ok(seen > 0 && seen < 1_000, `${seen} records: those of slices that were in flight, and no more`);
   await road.close();
   const again = await readOnce(t, folder, books);
   assert.equal(again.seen.size, 0);

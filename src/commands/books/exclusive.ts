@@ -79,7 +79,7 @@ export interface RemovedBooks {
   readonly batches: number;
 }
 
-/** The books of these generations go, and the batches that no slice refers to any more. Returns how many rows of each table went. */
+/** The books of these generations go, and the batches that no slice refers to any more, a merged one neither. Returns how many rows of each table went. */
 export async function removeBooks(client: pg.Client, generations: readonly string[]): Promise<RemovedBooks> {
   const remove = async (sql: string): Promise<number> =>
     (await client.query(sql, [generations])).rowCount ?? 0;
@@ -92,7 +92,8 @@ export async function removeBooks(client: pg.Client, generations: readonly strin
   const files = await remove('DELETE FROM millrace.files WHERE generation = ANY ($1)');
   const batches = await client.query(
     `DELETE FROM millrace.batches b USING millrace_removed r WHERE b.epoch = r.epoch AND b.number = r.batch AND b.undone_at IS NULL
-       AND NOT EXISTS (SELECT FROM millrace.slices s WHERE s.epoch = b.epoch AND s.batch = b.number)`,
+       AND NOT EXISTS (SELECT FROM millrace.slices s WHERE s.epoch = b.epoch AND s.batch = b.number)
+       AND b.xid NOT IN (SELECT unnest(merged_xids) FROM millrace.slices WHERE merged_xids IS NOT NULL)`,
   );
   return { files, slices, rejects, batches: batches.rowCount ?? 0 };
 }

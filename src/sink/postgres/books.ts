@@ -73,14 +73,17 @@ export class PostgresBooks implements Books {
     );
   }
 
-  finish(files: readonly EndedFile[]): Promise<ReadonlySet<GenerationId>> {
-    return this.#write(async ({ client }) => {
+  async finish(files: readonly EndedFile[]): Promise<ReadonlySet<GenerationId>> {
+    const done = await this.#write(async ({ client }) => {
       await this.#register(client, files);
       const { rows } = await client.query<{ generation: GenerationId }>(FINISH, finishColumns(files));
-      const done = rows.map((row) => row.generation);
-      await mergeSlices(client, done);
-      return new Set(done);
+      const generations = rows.map((row) => row.generation);
+      await mergeSlices(client, generations);
+      return new Set(generations);
     });
+    // One that grows again is registered once more, to no effect; remembering all files for ever would not end.
+    for (const generation of done) this.#tools.standing.registered.delete(generation);
+    return done;
   }
 
   end(file: EndedFile, state: 'refused' | 'parked', reason: string): Promise<void> {
