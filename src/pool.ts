@@ -30,7 +30,7 @@ export function openPool(options: { workers: number; onError: (error: Error) => 
     concurrentTasksPerWorker: 1,
     taskQueue: new FixedQueue(),
     // Bounds the JavaScript heap only; buffers are bounded by the number of slices in flight.
-    resourceLimits: { maxOldGenerationSizeMb: 512 },
+    resourceLimits: { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 16 },
   });
   piscina.on('error', options.onError); // errors after a task returned are seen by nobody else
   return {
