@@ -107,7 +107,10 @@ function headerOfWindow(
   }
 }
 
-/** The header of the last file, whose bytes the next one most likely begins with: finding it costs as much as 15 records. */
+/**
+ * The header of the last file, whose bytes the next one most likely begins with: finding it took a seventh of a worker's time with
+ * files of 50 records.
+ */
 let last: {
   readonly line: Buffer;
   readonly header: Header;

@@ -1,7 +1,8 @@
 // Latency histograms of the benchmarks: fed in ms, kept in whole microseconds up to an hour, three digits.
 
-import { build } from 'hdr-histogram-js';
 import type { Histogram } from 'hdr-histogram-js';
+
+import { emptyHistogram } from '../../src/telemetry/histogram.ts';
 import type { NamedHistogram, Series } from '../outcome.ts';
 import type { Spread } from './statistics.ts';
 
@@ -16,14 +17,7 @@ export const PERCENTILES = [50, 90, 99, 99.9, 100] as const;
 
 /** @throws a RangeError for a time that is none: a benchmark must not lose one silently */
 export function histogramOf(timesMs: readonly number[]): Histogram {
-  const histogram = build({
-    bitBucketSize: 32,
-    lowestDiscernibleValue: 1,
-    highestTrackableValue: US_MAX,
-    numberOfSignificantValueDigits: 3,
-    autoResize: false,
-    useWebAssembly: false,
-  });
+  const histogram = emptyHistogram(US_MAX);
   for (const ms of timesMs) {
     if (!Number.isFinite(ms) || ms < 0) throw new RangeError(`${ms} ms is no latency`);
     histogram.recordValue(Math.min(US_MAX, Math.max(1, Math.round(ms * 1000))));

@@ -14,20 +14,14 @@ import { HEADER, csv, event, events, invalidEvent } from '../support/events.ts';
 import type { TestRecord } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road, until } from '../support/road.ts';
+import { until, withRoad as withRoadOn } from '../support/road.ts';
+import type { Road } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
 after(() => server.stop());
 
-async function withRoad(body: (road: Road) => Promise<void>): Promise<void> {
-  const road = new Road(await server.createDatabase());
-  try {
-    await body(road);
-  } finally {
-    await road.clean();
-  }
-}
+const withRoad = (body: (road: Road) => Promise<void>): Promise<void> => withRoadOn(server, body);
 
 function tell(road: Road, command: string, ...args: readonly string[]): Promise<Ended> {
   return millrace([command, ...args, '--input', road.folder], { env: road.database.env });

@@ -9,8 +9,7 @@ import pg from 'pg';
 import { csv, events } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { until } from '../support/road.ts';
-import { withRoad } from './support.ts';
+import { until, withRoad } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));

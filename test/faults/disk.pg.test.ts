@@ -26,8 +26,8 @@ import type { TestRecord } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
 import type { Road } from '../support/road.ts';
-import { until } from '../support/road.ts';
-import { cannotMount, cannotTrace, withRoad } from './support.ts';
+import { until, withRoad } from '../support/road.ts';
+import { cannotMount, cannotTrace } from './support.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 

@@ -10,8 +10,7 @@ import { csv, events } from '../support/events.ts';
 import type { TestRecord } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { until } from '../support/road.ts';
-import { withRoad } from './support.ts';
+import { until, withRoad } from '../support/road.ts';
 
 const JUMPING_CLOCK = new URL('./jumping-clock.ts', import.meta.url);
 

@@ -9,9 +9,8 @@ import { csv, events } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
 import type { Road } from '../support/road.ts';
-import { until } from '../support/road.ts';
+import { until, withRoad } from '../support/road.ts';
 import { Sight } from './phases.ts';
-import { withRoad } from './support.ts';
 
 let server: TestServer;
 let proxy: FaultProxy;

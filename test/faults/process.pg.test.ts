@@ -9,8 +9,7 @@ import { csv, event, events } from '../support/events.ts';
 import type { TestRecord } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { until } from '../support/road.ts';
-import { withRoad } from './support.ts';
+import { until, withRoad } from '../support/road.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 

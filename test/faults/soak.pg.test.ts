@@ -6,12 +6,12 @@ import { after, before, test } from 'node:test';
 
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
+import { withRoad } from '../support/road.ts';
 import { SUMS_SQL, addSums, soakFile } from './soak-content.ts';
 import { evidenceOf } from './soak-evidence.ts';
 import type { Sample } from './soak-samples.ts';
 import { longestLife, quartersOf } from './soak-samples.ts';
 import { soak } from './soak.ts';
-import { withRoad } from './support.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));

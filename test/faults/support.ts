@@ -1,18 +1,6 @@
-// What the single-fault tests share: a road per test on the file's own server.
+// Which faults this machine cannot make, and why.
 
 import { execFileSync } from 'node:child_process';
-
-import type { TestServer } from '../support/postgres.ts';
-import { Road } from '../support/road.ts';
-
-export async function withRoad(server: TestServer, body: (road: Road) => Promise<void>): Promise<void> {
-  const road = new Road(await server.createDatabase());
-  try {
-    await body(road);
-  } finally {
-    await road.clean();
-  }
-}
 
 /** Why this machine cannot mount a small file system; false when it can. */
 export function cannotMount(): string | false {

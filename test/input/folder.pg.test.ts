@@ -9,20 +9,14 @@ import { gzipSync } from 'node:zlib';
 import { HEADER, csv, event, events, invalidEvent } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road } from '../support/road.ts';
+import { withRoad as withRoadOn } from '../support/road.ts';
+import type { Road } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
 after(() => server.stop());
 
-async function withRoad(body: (road: Road) => Promise<void>): Promise<void> {
-  const road = new Road(await server.createDatabase());
-  try {
-    await body(road);
-  } finally {
-    await road.clean();
-  }
-}
+const withRoad = (body: (road: Road) => Promise<void>): Promise<void> => withRoadOn(server, body);
 
 test('the first of several records with one key is stored, the others are duplicates, in a file and across files', () =>
   withRoad(async (road) => {

@@ -9,20 +9,14 @@ import { millrace } from '../support/cli.ts';
 import { HEADER, csv, event, events, invalidEvent } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road, until } from '../support/road.ts';
+import { until, withRoad as withRoadOn } from '../support/road.ts';
+import type { Road } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
 after(() => server.stop());
 
-async function withRoad(body: (road: Road) => Promise<void>): Promise<void> {
-  const road = new Road(await server.createDatabase());
-  try {
-    await body(road);
-  } finally {
-    await road.clean();
-  }
-}
+const withRoad = (body: (road: Road) => Promise<void>): Promise<void> => withRoadOn(server, body);
 
 test('a compressed file is read whole, of one member or several', () =>
   withRoad(async (road) => {

@@ -10,21 +10,14 @@ import { after, before, test } from 'node:test';
 import { csv, event, events, invalidEvent } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road, until, whyNotOrdinary } from '../support/road.ts';
-import type { Ended, RunCounts } from '../support/road.ts';
+import { until, whyNotOrdinary, withRoad as withRoadOn } from '../support/road.ts';
+import type { Ended, RunCounts, Road } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
 after(() => server.stop());
 
-async function withRoad(body: (road: Road) => Promise<void>): Promise<void> {
-  const road = new Road(await server.createDatabase());
-  try {
-    await body(road);
-  } finally {
-    await road.clean();
-  }
-}
+const withRoad = (body: (road: Road) => Promise<void>): Promise<void> => withRoadOn(server, body);
 
 function lastLine({ stdout }: Ended): RunCounts {
   return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as RunCounts;

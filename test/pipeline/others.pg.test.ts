@@ -9,20 +9,14 @@ import pg from 'pg';
 import { csv, event, events, uuidOf } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road, epochOf, until } from '../support/road.ts';
+import { epochOf, until, withRoad as withRoadOn } from '../support/road.ts';
+import type { Road } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
 after(() => server.stop());
 
-async function withRoad(body: (road: Road) => Promise<void>): Promise<void> {
-  const road = new Road(await server.createDatabase());
-  try {
-    await body(road);
-  } finally {
-    await road.clean();
-  }
-}
+const withRoad = (body: (road: Road) => Promise<void>): Promise<void> => withRoadOn(server, body);
 
 describe('two instances on one source', () => {
   test('the younger takes over, the older ends with exit code 4, each row is stored once', () =>

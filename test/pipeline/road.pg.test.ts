@@ -9,20 +9,14 @@ import type { TestRecord } from '../support/events.ts';
 import { HEADER, csv, event, events, invalidEvent, quotedEvent } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
-import { Road, until, whyNotOrdinary } from '../support/road.ts';
+import { until, whyNotOrdinary, withRoad as withRoadOn } from '../support/road.ts';
+import type { Road } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
 after(() => server.stop());
 
-async function withRoad(body: (road: Road) => Promise<void>): Promise<void> {
-  const road = new Road(await server.createDatabase());
-  try {
-    await body(road);
-  } finally {
-    await road.clean();
-  }
-}
+const withRoad = (body: (road: Road) => Promise<void>): Promise<void> => withRoadOn(server, body);
 
 const files = (entries: Record<string, readonly TestRecord[]>): Map<string, readonly TestRecord[]> =>
   new Map(Object.entries(entries));

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 
 import type { TestRecord } from './events.ts';
-import type { TestDatabase } from './postgres.ts';
+import type { TestDatabase, TestServer } from './postgres.ts';
 
 /** Drops root's rights for one command. */
 const AS_NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
@@ -62,6 +62,16 @@ export interface FileBooks {
   readonly inserted: number;
   readonly duplicates: number;
   readonly rejected: number;
+}
+
+/** A road for one test, on the file's own server. */
+export async function withRoad(server: TestServer, body: (road: Road) => Promise<void>): Promise<void> {
+  const road = new Road(await server.createDatabase());
+  try {
+    await body(road);
+  } finally {
+    await road.clean();
+  }
 }
 
 /** One folder, one database, any number of runs. Call `clean` at the end. */
