@@ -442,6 +442,26 @@ describe('undo', () => {
       assert.deepEqual(new Set(rows.map(({ key }) => key)), new Set(ofA));
     }));
 
+  test('leaves the rows of another file in its transaction also where as many of its own were deleted and brought again by a later file', () =>
+    withRoad(async (road) => {
+      await writeFile(road.path('a.csv'), csv(events(0, 30)));
+      await sleep(20);
+      await writeFile(road.path('b.csv'), csv(events(20, 30)));
+      await road.once();
+      assert.equal((await road.query('SELECT FROM millrace.batches')).length, 1, 'one transaction');
+      const brought = events(40, 10).map(({ key }) => key);
+      await road.query('DELETE FROM events WHERE event_id = ANY ($1::uuid[])', [brought]);
+      await road.put('c.csv', csv(events(40, 10)));
+      assert.equal((await road.once()).inserted, 10);
+      const undone = await tell(road, 'undo', 'b.csv', '--yes', '--json');
+      const { removed, left } = JSON.parse(undone.stdout) as { removed: number; left: number };
+      const rows = await road.query<{ key: string }>('SELECT event_id::text AS key FROM events');
+      const others = [...events(0, 30), ...events(40, 10)].map(({ key }) => key);
+      assert.deepEqual(new Set(rows.map(({ key }) => key)), new Set(others));
+      assert.deepEqual([undone.code, removed, left], [1, 10, 10]);
+      assert.match(undone.stderr, /10 rows left because a\.csv brought the same keys/);
+    }));
+
   test('says that duplicates of what it took are stored nowhere now, verify names them, and reading that file again stores them', () =>
     withRoad(async (road) => {
       await road.put('a.csv', csv(events(0, 5)));

@@ -55,25 +55,29 @@ export async function takeAway(
   return report(client, { removed, inserted, shared, mayRepeat });
 }
 
-/** One row per delivered key: the xmin of its row in the table, and whether a batch of this file set it. */
+/**
+ * One row per delivered key: the xmin of its row in the table, and who set it: a batch of this file, nobody that the books know
+ * (`foreign_mark`), or another batch with a later id than one of this file that delivered the key (`later`).
+ */
 async function findRows(
   { client, table }: UndoTools,
   { generation }: BookedFile,
   slices: readonly BookedSlice[],
 ): Promise<void> {
   await client.query(
-    `CREATE TEMPORARY TABLE millrace_found (key uuid PRIMARY KEY, mark text, own boolean NOT NULL, foreign_mark boolean NOT NULL) ON COMMIT DROP`,
+    `CREATE TEMPORARY TABLE millrace_found (key uuid PRIMARY KEY, mark text, own boolean NOT NULL, foreign_mark boolean NOT NULL,
+       later boolean NOT NULL) ON COMMIT DROP`,
   );
   await client.query(
-    `WITH known AS (SELECT DISTINCT (xid::text::numeric % 4294967296)::text AS mark FROM millrace.batches)
+    `WITH known AS (SELECT (xid::text::numeric % 4294967296)::text AS mark, max(xid::text::numeric) AS xid FROM millrace.batches GROUP BY 1)
      INSERT INTO millrace_found
-     SELECT f.key, f.mark, f.own, f.mark IS NOT NULL AND NOT f.own AND k.mark IS NULL FROM (
-       SELECT u.key, t.xmin::text AS mark, coalesce(bool_or(t.xmin::text = ANY (m.marks::text[])), false) AS own
-       FROM pg_temp.millrace_undo u JOIN unnest($2::bigint[], $3::text[]) AS m (start_offset, marks) USING (start_offset)
+     SELECT f.key, f.mark, f.own, f.mark IS NOT NULL AND NOT f.own AND k.mark IS NULL, NOT f.own AND coalesce(k.xid > f.first_xid, false) FROM (
+       SELECT u.key, t.xmin::text AS mark, coalesce(bool_or(t.xmin::text = ANY (m.marks::text[])), false) AS own, min(m.first_xid) AS first_xid
+       FROM pg_temp.millrace_undo u JOIN unnest($2::bigint[], $3::text[], $4::numeric[]) AS m (start_offset, marks, first_xid) USING (start_offset)
          LEFT JOIN ${quoteTable(table)} t ON t.${KEY} = u.key
        WHERE u.generation = $1 GROUP BY u.key, t.xmin::text) f
      LEFT JOIN known k USING (mark)`,
-    [generation, slices.map(({ start }) => start), slices.map(marksText)],
+    [generation, slices.map(({ start }) => start), slices.map(marksText), slices.map(firstXid)],
   );
   await client.query('ANALYZE millrace_found');
 }
@@ -83,20 +87,29 @@ function marksText({ xids }: Pick<BookedSlice, 'xids'>): string {
   return `{${xids.map(xminOf).join(',')}}`;
 }
 
+/** Null of a range without a transaction: there is none, and then no row is later. */
+function firstXid({ xids }: Pick<BookedSlice, 'xids'>): bigint | null {
+  return xids
+    .map(BigInt)
+    .reduce<bigint | null>((first, xid) => (first === null || xid < first ? xid : first), null);
+}
+
 interface Found {
   /** Rows that carry the mark of a batch of this file. */
   readonly own: number;
   /** Keys without a row, and keys whose row was written or changed by somebody who is no batch. */
   readonly missing: number;
   readonly suspect: number;
+  /** Keys whose row a later batch brought: this file may have stored them first, and somebody deleted that row. */
+  readonly later: number;
 }
 
 async function countFound(client: pg.Client): Promise<Found> {
   const { rows } = await client.query<Found>(
     `SELECT count(*) FILTER (WHERE own)::int AS own, count(*) FILTER (WHERE mark IS NULL)::int AS missing,
-            count(*) FILTER (WHERE foreign_mark)::int AS suspect FROM millrace_found`,
+            count(*) FILTER (WHERE foreign_mark)::int AS suspect, count(*) FILTER (WHERE later)::int AS later FROM millrace_found`,
   );
-  return rows[0] ?? { own: 0, missing: 0, suspect: 0 };
+  return rows[0] ?? { own: 0, missing: 0, suspect: 0, later: 0 };
 }
 
 /**
@@ -155,17 +168,19 @@ const NEIGHBOURS = `SELECT ${BOOKED_FILE},
 /**
  * A transaction may have brought rows of several files, and of a key that two of them delivered only one's is stored. When every row
  * that this file booked is there and marked, the rows are its own; else the other files are read, and what both delivered stays.
+ * Their number alone proves it only where no later batch brought one of the keys: for each row of its own that was deleted and brought
+ * again, one of a neighbour would be counted in its place.
  */
 async function leaveWhatOthersBrought(
   tools: UndoTools,
   file: BookedFile,
   slices: readonly BookedSlice[],
-  { own, missing, suspect }: Found,
+  { own, missing, suspect, later }: Found,
   inserted: number,
 ): Promise<Shared> {
   const none = { unclear: 0, others: 0, names: [] };
   const isAccounted = missing === 0 && suspect === 0;
-  if (isAccounted && own === inserted) return none;
+  if (isAccounted && later === 0 && own === inserted) return none;
   const { client } = tools;
   const xids = [...new Set(slices.flatMap((slice) => slice.xids))];
   const { rows: neighbours } = await client.query<Neighbour>(NEIGHBOURS, [file.generation, xids]);
