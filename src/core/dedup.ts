@@ -9,7 +9,8 @@ import type { CommittedSlice, GenerationId } from './slice.ts';
 
 const PARTITION_BITS = 6;
 const PARTITIONS = 1 << PARTITION_BITS;
-const SLOTS_AT_FIRST = 1024;
+/** Room for 1.5 M keys, 48 MiB that are touched only as they fill. From 1,024 on a first million keys cost 0.32 us each instead of 0.18. */
+const SLOTS_AT_FIRST = 32_768;
 
 /** Owner of an entry whose row the database refused: never settles, so the next row with that key is unsure. */
 const REFUSED: ChunkNumber = 0;
@@ -58,7 +59,11 @@ export class DedupSet {
     const slotsMax = Math.floor(this.#memoryBytes / (PARTITIONS * 2 * ENTRY_BYTES));
     this.#partitions = Array.from({ length: slotsMax < 4 ? 0 : PARTITIONS }, (_, index) => ({
       // Staggered, else all partitions would grow at the same moment and half of the memory be empty right after.
-      young: new KeyTable(Math.ceil(SLOTS_AT_FIRST * GROWTH ** (index / PARTITIONS)), slotsMax),
+      young: new KeyTable(
+        Math.ceil(SLOTS_AT_FIRST * GROWTH ** (index / PARTITIONS)),
+        slotsMax,
+        this.#slotHash,
+      ),
       old: null,
     }));
     this.#unsettled.clear();
@@ -167,17 +172,19 @@ export class DedupSet {
     const hashes = new Int32Array(rows);
     const ends = new Uint32Array(PARTITIONS + 1);
     for (let row = 0; row < rows; row += 1) {
-      hashes[row] = this.#hash(keys, row * 4);
-      ends[partitionOf(hashes[row]!) + 1]! += 1;
+      const hash = this.#hash(keys, row * 4);
+      hashes[row] = hash;
+      ends[partitionOf(hash) + 1]! += 1;
     }
     for (let partition = 1; partition <= PARTITIONS; partition += 1) ends[partition]! += ends[partition - 1]!;
     const order = new Uint32Array(rows);
     const ordered = new Int32Array(rows);
     for (let row = 0; row < rows; row += 1) {
-      const partition = partitionOf(hashes[row]!);
+      const hash = hashes[row]!;
+      const partition = partitionOf(hash);
       const place = ends[partition]!;
       order[place] = row;
-      ordered[place] = slotHash(hashes[row]!);
+      ordered[place] = slotHash(hash);
       ends[partition] = place + 1;
     }
     return { order, ends, hashes: ordered };
@@ -209,9 +216,9 @@ export class DedupSet {
       const forgotten = partition.old;
       forgotten?.clear();
       partition.old = partition.young;
-      partition.young = forgotten ?? new KeyTable(SLOTS_AT_FIRST, slotsMax);
+      partition.young = forgotten ?? new KeyTable(SLOTS_AT_FIRST, slotsMax, this.#slotHash);
     }
-    partition.young.add(hash, keys, at, number, payload, this.#slotHash);
+    partition.young.add(hash, keys, at, number, payload);
   }
 
   /** From now on the index decides about this key. A row that lost is marked only where the entry holds its own hash, not the winner's. */

@@ -19,11 +19,13 @@ export class KeyTable {
   /** Of no meaning; without a use of what `touch` loads, the compiler would leave the loads out. */
   touched = 0;
   readonly #slotsMax: number;
+  readonly #hashOf: KeyHash;
 
   /** Starts with `slots` and grows to at most `slotsMax`, then `full` says so. */
-  constructor(slots: number, slotsMax: number) {
+  constructor(slots: number, slotsMax: number, hashOf: KeyHash) {
     this.#slots = Math.min(slots, slotsMax);
     this.#slotsMax = slotsMax;
+    this.#hashOf = hashOf;
     this.#words = new Uint32Array(this.#slots * ENTRY_WORDS);
   }
 
@@ -47,32 +49,33 @@ export class KeyTable {
     const words = this.#words;
     let sum = 0;
     for (let place = from; place < to; place += 1)
-      sum = (sum + words[this.#firstSlot(hashes[place]!) * ENTRY_WORDS + OWNER]!) | 0;
+      sum = (sum + words[firstSlot(hashes[place]!, this.#slots) * ENTRY_WORDS + OWNER]!) | 0;
     this.touched = sum;
   }
 
-  /** Index of the key's entry, or -1. `hash` is a signed word, evenly spread. */
+  /** Index of the key's entry, or -1. `hash` is what `hashOf` says of the key. */
   find(hash: number, keys: Uint32Array, at: number): number {
     const words = this.#words;
+    const slots = this.#slots;
     const a = keys[at]!;
     const b = keys[at + 1]!;
     const c = keys[at + 2]!;
     const d = keys[at + 3]!;
-    let slot = this.#firstSlot(hash);
+    let slot = firstSlot(hash, slots);
     for (;;) {
       const entry = slot * ENTRY_WORDS;
       if (words[entry + OWNER] === 0) return -1;
       if (words[entry] === a && words[entry + 1] === b && words[entry + 2] === c && words[entry + 3] === d)
         return entry;
-      slot = slot + 1 === this.#slots ? 0 : slot + 1;
+      slot = slot + 1 === slots ? 0 : slot + 1;
     }
   }
 
-  /** Adds a key that is not there. `rehash` gives the hash of a stored key, for growing. */
-  add(hash: number, keys: Uint32Array, at: number, owner: number, payload: number, rehash: KeyHash): void {
-    if (this.#count >= this.#slots * LOAD_MAX) this.#grow(rehash);
-    const entry = this.#emptySlot(hash) * ENTRY_WORDS;
+  /** Adds a key that is not there. */
+  add(hash: number, keys: Uint32Array, at: number, owner: number, payload: number): void {
+    if (this.#count >= this.#slots * LOAD_MAX) this.#grow();
     const words = this.#words;
+    const entry = emptySlot(words, hash, this.#slots) * ENTRY_WORDS;
     words[entry] = keys[at]!;
     words[entry + 1] = keys[at + 1]!;
     words[entry + 2] = keys[at + 2]!;
@@ -100,29 +103,37 @@ export class KeyTable {
     this.#count = 0;
   }
 
-  /** Scales the hash to the table: any size will do, not only powers of two. */
-  #firstSlot(hash: number): number {
-    return Math.floor((hash >>> 0) * (this.#slots / 0x1_0000_0000));
-  }
-
-  #emptySlot(hash: number): number {
-    let slot = this.#firstSlot(hash);
-    while (this.#words[slot * ENTRY_WORDS + OWNER] !== 0) slot = slot + 1 === this.#slots ? 0 : slot + 1;
-    return slot;
-  }
-
-  #grow(rehash: KeyHash): void {
+  #grow(): void {
     const old = this.#words;
     this.#slots = Math.min(Math.ceil(this.#slots * GROWTH), this.#slotsMax);
-    this.#words = new Uint32Array(this.#slots * ENTRY_WORDS);
-    for (let entry = 0; entry < old.length; entry += ENTRY_WORDS) {
-      if (old[entry + OWNER] === 0) continue;
-      const moved = this.#emptySlot(rehash(old, entry)) * ENTRY_WORDS;
-      // Word by word: a view of each entry would be garbage of 100 bytes a key, 0.4 s of collecting per million keys.
-      for (let word = 0; word < ENTRY_WORDS; word += 1) this.#words[moved + word] = old[entry + word]!;
-    }
+    this.#words = moved(old, this.#slots, this.#hashOf);
   }
 }
 
-/** Hash of the key at `keys[at .. at + 4)`, as used within one table. */
+/** Scales the hash to the table: any size will do, not only powers of two; and growing moves entries from front to back in both tables. */
+function firstSlot(hash: number, slots: number): number {
+  return Math.floor((hash >>> 0) * (slots / 0x1_0000_0000));
+}
+
+function emptySlot(words: Uint32Array, hash: number, slots: number): number {
+  let slot = firstSlot(hash, slots);
+  while (words[slot * ENTRY_WORDS + OWNER] !== 0) slot = slot + 1 === slots ? 0 : slot + 1;
+  return slot;
+}
+
+/**
+ * All entries in a larger table. Word by word: a view of each entry would be garbage of 100 bytes a key, 0.4 s of collecting per million
+ * keys.
+ */
+function moved(old: Uint32Array, slots: number, hashOf: KeyHash): Uint32Array {
+  const words = new Uint32Array(slots * ENTRY_WORDS);
+  for (let entry = 0; entry < old.length; entry += ENTRY_WORDS) {
+    if (old[entry + OWNER] === 0) continue;
+    const target = emptySlot(words, hashOf(old, entry), slots) * ENTRY_WORDS;
+    for (let word = 0; word < ENTRY_WORDS; word += 1) words[target + word] = old[entry + word]!;
+  }
+  return words;
+}
+
+/** A signed word, evenly spread, of the key at `keys[at .. at + 4)`. */
 export type KeyHash = (keys: Uint32Array, at: number) => number;

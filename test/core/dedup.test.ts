@@ -157,9 +157,9 @@ describe('the dedup set', () => {
     assert.deepEqual(new Set(verdictsOf(set.judge(chunkOf([99_998, 99_999]), 0n))), new Set([DUPLICATE]));
   });
 
-  test('remembers every key while there is room, at no more than 64 bytes each', () => {
-    const set = open(64 * MIB);
-    const ids = Array.from({ length: 200_000 }, (_, index) => index);
+  test('remembers every key while there is room, at no more than 64 bytes each once the first tables are half full', () => {
+    const set = open(128 * MIB);
+    const ids = Array.from({ length: 1_000_000 }, (_, index) => index);
     set.settle(set.judge(chunkOf(ids), 0n), [books('file', ids.length, 0)], []);
     const again = set.judge(chunkOf(ids), 0n);
     assert.equal(again.duplicates, ids.length);

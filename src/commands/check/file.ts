@@ -45,7 +45,7 @@ const KEYS_MAX = 2 ** 29;
 const KEY_WORDS = KEY_BYTES / 4;
 
 export function createKeys(): KeyTable {
-  return new KeyTable(KEYS_AT_FIRST, KEYS_MAX);
+  return new KeyTable(KEYS_AT_FIRST, KEYS_MAX, hashOf);
 }
 
 /** @throws {MillraceError} `input` when the file cannot be read */
@@ -159,7 +159,7 @@ function countDuplicates(known: KeyTable, { keys, count }: Rows): number {
   for (let row = 0; row < count; row += 1) {
     const at = row * KEY_WORDS;
     const hash = hashOf(keys, at);
-    if (known.find(hash, keys, at) === -1) known.add(hash, keys, at, 1, 0, hashOf);
+    if (known.find(hash, keys, at) === -1) known.add(hash, keys, at, 1, 0);
     else duplicates += 1;
   }
   return duplicates;
