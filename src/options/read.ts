@@ -2,10 +2,16 @@
 // every complaint has one form: `--lanes: must be at least 1, got 0`. The grammar of values is in kinds.ts, the table in options.ts.
 
 import { relative } from 'node:path';
-import yargs from 'yargs';
-import type { Argv } from 'yargs';
+import { parseArgs } from 'node:util';
 import { MillraceError } from '../errors.ts';
-import { COMMAND_NAMES, FILES_MIN, REJECTS_ACTIONS, environmentName, optionsOf } from '../options.ts';
+import {
+  COMMAND_NAMES,
+  FILES_MIN,
+  OPTIONS,
+  REJECTS_ACTIONS,
+  environmentName,
+  optionsOf,
+} from '../options.ts';
 import type { CommandName, OptionSpec, OptionsOf, RejectsAction } from '../options.ts';
 import { commandHelp, programHelp } from './help.ts';
 import { Unfit } from './kinds.ts';
@@ -18,10 +24,14 @@ export type Request =
   | { readonly kind: 'print'; readonly text: string }
   | { readonly kind: 'run'; readonly command: CommandName; readonly options: unknown };
 
+/** Values by flag; a list when an option was given several times. */
 type Arguments = Readonly<Record<string, unknown>>;
 
-/** What yargs adds by itself. */
-const YARGS_KEYS = new Set(['_', '--', '$0', 'help', 'h', 'version', 'paths']);
+/** An option as it was given. `null`: nothing stands where its value should. */
+interface Given {
+  readonly flag: string;
+  readonly value: string | boolean | null;
+}
 
 /**
  * Judges a whole command line. `argv` is without the program's name.
@@ -33,23 +43,18 @@ export function readCommandLine(
   version: string,
   width: number,
 ): Request {
-  let request: Request | undefined;
-  let failure: Error | null | undefined;
-  const chosen = (command: CommandName, args: Arguments): void => {
-    request = { kind: 'run', command, options: readOptions(command, args, env) };
-  };
-  const parser = buildParser(version, chosen);
-  // With a callback, yargs prints nothing, ends nothing by itself, and has called it when `parse` returns.
-  const words = argv[0] === 'help' ? [...argv.slice(1), '--help'] : [...argv];
-  void parser.parse(words, (error: Error | null | undefined, args: Arguments, output: string) => {
-    failure = error;
-    if (output !== '')
-      request = { kind: 'print', text: args['version'] === true ? version : helpFor(args, width) };
-  });
-  if (failure) throw failure;
-  if (request?.kind === 'run') refuseFlagValues(request.command, argv);
-  if (request === undefined) throw usage('no command was given', 'millrace --help lists the commands');
-  return request;
+  const { words, given } = takeApart(argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv);
+  const asked = (flag: string): boolean => given.some((each) => each.flag === flag && each.value === true);
+  const command = COMMAND_NAMES.find((name) => name === words[0]);
+  if (asked('version')) return { kind: 'print', text: version };
+  if (asked('help'))
+    return {
+      kind: 'print',
+      text: command === undefined ? programHelp(width) : commandHelp(command, width),
+    };
+  if (command === undefined) refuseCommand(words);
+  refuseUnknown(command, words, given);
+  return { kind: 'run', command, options: readOptions(command, argumentsOf(given), env, words.slice(1)) };
 }
 
 /**
@@ -60,82 +65,91 @@ export function readOptions<C extends CommandName>(
   command: C,
   args: Arguments,
   env: Environment,
+  words: readonly string[] = [],
 ): OptionsOf<C> {
   const values: Record<string, unknown> = {};
   for (const [key, spec] of optionsOf(command)) values[key] = valueOf(spec, args, env, values);
-  if (takesFiles(command)) Object.assign(values, filesOf(command, args));
+  if (takesFiles(command)) Object.assign(values, filesOf(command, words));
   refuseCombinations(command, values);
   return values as OptionsOf<C>;
 }
 
-function buildParser(version: string, chosen: (command: CommandName, args: Arguments) => void): Argv {
-  const parser = yargs()
-    .scriptName('millrace')
-    .exitProcess(false)
-    .detectLocale(false)
-    .version(version)
-    .help('help')
-    .alias('help', 'h')
-    .strict()
-    .parserConfiguration({
-      'camel-case-expansion': false,
-      'dot-notation': false,
-      'parse-numbers': false,
-      'parse-positional-numbers': false,
-      'short-option-groups': false,
-    })
-    .updateStrings({ 'Not enough arguments following: %s': '--%s: needs a value' })
-    .middleware((args) => refuseUnknown(args), true)
-    .fail((message, error) => {
-      throw error instanceof MillraceError ? error : usage(message ?? error.message);
-    });
-  for (const name of COMMAND_NAMES) declareCommand(parser, name, chosen);
-  return parser;
+/** What has no value: `--once`, `--no-once`, `--once=true`. */
+const FLAGS = new Set(
+  Object.values(OPTIONS).flatMap(({ flag, kind }) => (kind.placeholder === '' ? [flag] : [])),
+);
+
+/** Words and options in the order in which they stand; nothing is judged but whether a value is there. */
+function takeApart(argv: readonly string[]): { words: string[]; given: Given[] } {
+  const types = Object.values(OPTIONS).map(
+    ({ flag }) => [flag, FLAGS.has(flag) ? 'boolean' : 'string'] as const,
+  );
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: {
+      ...Object.fromEntries(types.map(([flag, type]) => [flag, { type }])),
+      help: { type: 'boolean', short: 'h' },
+      version: { type: 'boolean' },
+    },
+    strict: false, // its own complaints are not in our form, and it knows no commands
+    allowPositionals: true,
+    allowNegative: true,
+    tokens: true,
+  });
+  const words: string[] = [];
+  const given: Given[] = [];
+  for (const token of tokens) {
+    if (token.kind === 'positional') words.push(token.value);
+    else if (token.kind === 'option') given.push({ flag: token.name, value: valueGiven(token) });
+  }
+  return { words, given };
 }
 
-function declareCommand(
-  parser: Argv,
-  name: CommandName,
-  chosen: (command: CommandName, args: Arguments) => void,
-): void {
-  const build = (command: Argv): Argv => {
-    if (takesFiles(name)) command.positional('paths', { type: 'string', array: true });
-    for (const [, { flag, kind }] of optionsOf(name)) {
-      const isFlag = kind.placeholder === '';
-      command.option(flag, { type: isFlag ? 'boolean' : 'string', requiresArg: !isFlag });
-    }
-    return command;
-  };
-  parser.command(takesFiles(name) ? `${name} [paths...]` : name, name, build, (args) => chosen(name, args));
+interface OptionToken {
+  readonly name: string;
+  readonly rawName: string;
+  readonly value?: string | undefined;
+  readonly inlineValue?: boolean | undefined;
 }
 
-/** Ours, since yargs cannot show what a value looks like, and says `[string]` where a person wants to read `DIR`. */
-function helpFor(args: Arguments, width: number): string {
-  const word = (args['_'] as readonly unknown[])[0];
-  const command = COMMAND_NAMES.find((name) => name === word);
-  return command === undefined ? programHelp(width) : commandHelp(command, width);
+/** `--lanes --once` names two options, `--lanes -1` a number. */
+function valueGiven({ name, rawName, value, inlineValue }: OptionToken): string | boolean | null {
+  if (value === undefined) {
+    if (rawName === `--no-${name}`) return false;
+    return FLAGS.has(name) || !isOption(name) ? true : null;
+  }
+  return inlineValue === false && /^-\D/.test(value) ? null : value;
 }
 
-/** Our words instead of yargs' own, in the one form; its `strict` stays as the net below. */
-function refuseUnknown(args: Arguments): void {
-  if (args['help'] === true || args['version'] === true) return;
-  const words = args['_'] as readonly (string | number)[];
-  const command = COMMAND_NAMES.find((name) => name === words[0]);
-  if (command === undefined) refuseCommand(words);
+function isOption(flag: string): boolean {
+  return Object.values(OPTIONS).some((spec) => spec.flag === flag);
+}
+
+/** Of a flag that was given several times the last one counts; an option with a value becomes a list, which is refused by its name. */
+function argumentsOf(given: readonly Given[]): Arguments {
+  const args: Record<string, unknown> = {};
+  for (const { flag, value } of given) {
+    if (value === null) throw usage(`--${flag}: needs a value`);
+    if (FLAGS.has(flag) && typeof value === 'string' && value !== 'true' && value !== 'false')
+      throw usage(`--${flag}: must be true or false, got ${value}`);
+    const earlier = FLAGS.has(flag) ? undefined : args[flag];
+    args[flag] = earlier === undefined ? value : [earlier, value].flat();
+  }
+  return args;
+}
+
+function refuseUnknown(command: CommandName, words: readonly string[], given: readonly Given[]): void {
   const known = optionsOf(command).map(([, spec]) => spec.flag);
-  for (const key of Object.keys(args))
-    if (!YARGS_KEYS.has(key) && !known.includes(key)) throw unknownOption(command, key, known);
-  const stray = words.length > 1 ? words[1] : takesFiles(command) ? undefined : trailing(args)[0];
-  if (stray !== undefined)
-    throw usage(`${command}: takes no argument "${stray}"`, `millrace ${command} --help says what it takes`);
+  const unknown = given.find(({ flag }) => !known.includes(flag));
+  if (unknown !== undefined) throw unknownOption(command, unknown.flag, known);
+  if (words.length > 1 && !takesFiles(command))
+    throw usage(
+      `${command}: takes no argument "${words[1]}"`,
+      `millrace ${command} --help says what it takes`,
+    );
 }
 
-/** What stands after `--`. */
-function trailing(args: Arguments): readonly string[] {
-  return ((args['--'] as readonly unknown[] | undefined) ?? []).map(String);
-}
-
-function refuseCommand(words: readonly (string | number)[]): never {
+function refuseCommand(words: readonly string[]): never {
   const way = `commands: ${COMMAND_NAMES.join(', ')}; millrace --help says more`;
   throw usage(words.length === 0 ? 'no command was given' : `there is no command "${words[0]}"`, way);
 }
@@ -149,18 +163,6 @@ function unknownOption(command: CommandName, key: string, known: readonly string
       ? `millrace ${command} --help lists its options`
       : `did you mean --${near}? (millrace ${command} --help)`,
   );
-}
-
-/** yargs reads `--once=yes` as false and `--once=banana` too: a flag takes no value but true and false. */
-function refuseFlagValues(command: CommandName, argv: readonly string[]): void {
-  const flags = optionsOf(command).filter(([, spec]) => spec.kind.placeholder === '');
-  const end = argv.indexOf('--');
-  for (const word of end === -1 ? argv : argv.slice(0, end)) {
-    const match = /^--(?:no-)?([^=]+)=(.*)$/s.exec(word);
-    if (match === null || !flags.some(([, spec]) => spec.flag === match[1])) continue;
-    if (match[2] !== 'true' && match[2] !== 'false')
-      throw usage(`--${match[1]}: must be true or false, got ${match[2]}`);
-  }
 }
 
 function valueOf(spec: OptionSpec<unknown>, args: Arguments, env: Environment, earlier: Arguments): unknown {
@@ -199,10 +201,8 @@ interface Words {
   readonly action?: RejectsAction;
 }
 
-function filesOf(command: CommandName, args: Arguments): Words {
-  const words = (args['paths'] as readonly unknown[] | undefined) ?? [];
-  const afterDashes = (args['_'] as readonly unknown[]).slice(1); // yargs moves them here before the handler
-  const files = [...words, ...afterDashes].map(String);
+function filesOf(command: CommandName, words: readonly string[]): Words {
+  const files = [...words];
   const action = command === 'rejects' ? REJECTS_ACTIONS.find((word) => word === files[0]) : undefined;
   if (action !== undefined) files.shift();
   refuseWrongNumber(command, files);

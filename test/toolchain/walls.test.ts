@@ -117,7 +117,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
     `import './commands/run.ts';`,
     `import './options.ts';`,
     `import './errors.ts';`,
-    `import 'yargs';`,
+    `import 'node:util';`,
   ],
   'src/commands/run.ts': [
     ...['pipeline', 'pool', 'options', 'errors'].map((name) => `import '../${name}.ts';`),

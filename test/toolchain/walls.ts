@@ -70,7 +70,7 @@ const MAY_IMPORT_TYPES: Partial<Record<Room, readonly string[]>> = {
 
 /** Rooms that open nothing, and packages that open something. */
 const OPENS_NOTHING: readonly Room[] = ['schema', 'core', 'pipeline'];
-const OPENERS = ['pg', 'pg-copy-streams', 'pino', 'chokidar', 'piscina', 'yargs'];
+const OPENERS = ['pg', 'pg-copy-streams', 'pino', 'chokidar', 'piscina'];
 const PURE_BUILTINS = [
   'node:buffer',
   'node:crypto',

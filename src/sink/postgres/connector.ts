@@ -15,12 +15,14 @@ import type { SinkEvents } from '../sink.ts';
 export interface Slot {
   readonly kind: 'lane' | 'books';
   session: Session | null;
+  /** A session that is being opened; who asks meanwhile waits for the same one. */
+  opening: Promise<Session> | null;
   /** The backend of a connection that was given up: it must be gone before the next one is used. */
   former: Backend | null;
 }
 
 export function newSlot(kind: Slot['kind']): Slot {
-  return { kind, session: null, former: null };
+  return { kind, session: null, opening: null, former: null };
 }
 
 /** Gives the connection up; the server rolls back what it was doing. */
@@ -42,6 +44,11 @@ export async function sessionOf(
   onEnd: () => void,
 ): Promise<Session> {
   if (slot.session !== null) return slot.session;
+  slot.opening ??= openFor(slot, setup, standing, onEnd).finally(() => (slot.opening = null));
+  return slot.opening;
+}
+
+async function openFor(slot: Slot, setup: Setup, standing: Standing, onEnd: () => void): Promise<Session> {
   const session = await openSession(setup.target, setup.synchronousCommit);
   try {
     await verifyCommits(session, standing);

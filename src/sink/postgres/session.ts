@@ -80,9 +80,10 @@ async function introduce(
   target: DatabaseTarget,
   synchronousCommit: boolean,
 ): Promise<Session> {
-  await client.query(`SET synchronous_commit = ${synchronousCommit ? 'on' : 'off'}`);
-  const { rows } = await client.query<Identity>(IDENTITY);
-  const [identity] = rows;
+  const text = `SET synchronous_commit = ${synchronousCommit ? 'on' : 'off'}; ${IDENTITY}`;
+  // Several statements in one message give a list of results, which pg's types do not know.
+  const results = (await client.query(text)) as unknown as pg.QueryResult<Identity>[];
+  const identity = results.at(-1)?.rows[0];
   // Behind a transaction pooler the second statement may well reach another backend: then nothing below can hold.
   if (identity === undefined)
     throw new MillraceError('database', `${target.describe} does not say which backend it is`);
