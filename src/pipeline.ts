@@ -230,12 +230,13 @@ class Flow {
   }
 
   #settleChunk(settled: SettledChunk): void {
-    const { dedup, source, meters } = this.#rooms;
+    const { dedup, source, pool, meters } = this.#rooms;
     this.progressed = true;
     dedup.settle(settled.chunk, settled.slices, settled.refusedRows, settled.conflictingRows);
     source.settle(settled.slices);
     meters.settled(settled);
     this.#finishChunk(settled.chunk);
+    pool.reuse(settled.chunk.rows);
   }
 
   /** The chunks of a parked file leave the queue; their other files are read again. */

@@ -3,13 +3,16 @@
 
 import { FixedQueue, Piscina } from 'piscina';
 
-import type { ParsedChunk } from './core/chunk.ts';
-import type { ParseTask } from './core/slice.ts';
+import type { ParsedChunk, Rows } from './core/chunk.ts';
+import type { ParseOrder, ParseTask } from './core/slice.ts';
+import { Spares } from './core/spares.ts';
 
 export interface Pool {
   readonly workers: number;
   /** Rejects with the last error when the task failed `ATTEMPTS` times. */
   parse(task: ParseTask): Promise<ParsedChunk>;
+  /** Takes rows back whose transaction is known to have committed: their memory serves a later task. Nobody may read them any more. */
+  reuse(rows: Rows): void;
   /** Share of time the workers were busy, 0 to 1. */
   utilization(): number;
   /** Lets running tasks end, at most `deadlineMs`, then ends the threads. */
@@ -22,7 +25,7 @@ const ATTEMPTS = 3;
 const TASK_MS_MAX = 120_000;
 
 export function openPool(options: { workers: number; onError: (error: Error) => void }): Pool {
-  const piscina = new Piscina<ParseTask, ParsedChunk>({
+  const piscina = new Piscina<ParseOrder, ParsedChunk>({
     filename: new URL('../workers/parse.ts', import.meta.url).href,
     minThreads: options.workers,
     maxThreads: options.workers,
@@ -32,23 +35,31 @@ export function openPool(options: { workers: number; onError: (error: Error) => 
     // Bounds the JavaScript heap only; buffers are bounded by the number of slices in flight.
     resourceLimits: { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 16 },
   });
+  const spares = new Spares();
   piscina.on('error', options.onError); // errors after a task returned are seen by nobody else
   return {
     workers: options.workers,
-    parse: (task) => parseWithRetry(piscina, task, options.onError),
+    parse: (task) => parseWithRetry(piscina, task, spares, options.onError),
+    reuse: ({ bytes }) => spares.put(bytes.buffer),
     utilization: () => piscina.utilization,
     close: (deadlineMs) => closeWithin(piscina, deadlineMs),
   };
 }
 
 async function parseWithRetry(
-  piscina: Piscina<ParseTask, ParsedChunk>,
+  piscina: Piscina<ParseOrder, ParsedChunk>,
   task: ParseTask,
+  spares: Spares,
   onError: (error: Error) => void,
 ): Promise<ParsedChunk> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await piscina.run(task, { signal: AbortSignal.timeout(TASK_MS_MAX) });
+      const spare = spares.take(bytesOf(task));
+      const transferList = spare === null ? [] : [spare];
+      return await piscina.run(
+        { ...task, spare },
+        { transferList, signal: AbortSignal.timeout(TASK_MS_MAX) },
+      );
     } catch (error) {
       if (attempt === ATTEMPTS) throw error;
       onError(error as Error);
@@ -56,7 +67,11 @@ async function parseWithRetry(
   }
 }
 
-async function closeWithin(piscina: Piscina<ParseTask, ParsedChunk>, deadlineMs: number): Promise<void> {
+function bytesOf({ slices }: ParseTask): number {
+  return slices.reduce((sum, { start, end }) => sum + end - start, 0);
+}
+
+async function closeWithin(piscina: Piscina<ParseOrder, ParsedChunk>, deadlineMs: number): Promise<void> {
   const late = Promise.withResolvers<void>();
   const timer = setTimeout(late.resolve, deadlineMs);
   await Promise.race([piscina.close(), late.promise]); // close() alone waits for a hung task

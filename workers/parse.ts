@@ -2,10 +2,10 @@
 // buffers are transferred, not copied. Opening and reading is slice-file.ts, one slice is parse-slice.ts.
 
 import { move, transferableSymbol, valueSymbol } from 'piscina';
-import type { ParsedChunk, Rows } from '../src/core/chunk.ts';
+import type { ParsedChunk } from '../src/core/chunk.ts';
 import type { Path } from '../src/core/range.ts';
 import { createRowBuffer, truncateRows } from '../src/core/row-buffer.ts';
-import type { ParsedSlice, ParseTask } from '../src/core/slice.ts';
+import type { ParsedSlice, ParseOrder, ParseTask } from '../src/core/slice.ts';
 import { takeSortedRows } from '../src/core/sort.ts';
 import { failPoint } from '../src/failpoints.ts';
 import { events } from '../src/schema/events.ts';
@@ -24,13 +24,13 @@ const rows = createRowBuffer();
 
 /** Parses, validates, encodes and sorts. Bad content is part of the answer; a throw is a bug. */
 // oxlint-disable-next-line import/no-default-export -- piscina calls a worker's default export
-export default function parse(task: ParseTask): ParsedChunk {
+export default function parse({ spare, ...task }: ParseOrder): ParsedChunk {
   failPoint('parse');
-  const chunk = parseTask(task, events, 'bytes');
+  const chunk = parseTask(task, events, 'bytes', spare);
   const transferable = {
     ...chunk,
     get [transferableSymbol]() {
-      return buffersOf(chunk.rows);
+      return [chunk.rows.bytes.buffer];
     },
     get [valueSymbol]() {
       return chunk;
@@ -41,7 +41,12 @@ export default function parse(task: ParseTask): ParsedChunk {
 }
 
 /** The same for any table, and with papaparse forced where `path` says so. */
-export function parseTask(task: ParseTask, table: TableDefinition, path: Path): ParsedChunk {
+export function parseTask(
+  task: ParseTask,
+  table: TableDefinition,
+  path: Path,
+  spare: ArrayBuffer | null = null,
+): ParsedChunk {
   const begun = performance.now();
   truncateRows(rows, 0);
   const context: ParseContext = { table, task, rows, path, bytesRead: 0 };
@@ -52,12 +57,6 @@ export function parseTask(task: ParseTask, table: TableDefinition, path: Path): 
     if (slice.kind === 'parsed') listed += slice.rejects.length;
     slices.push(slice);
   }
-  const taken = takeSortedRows(rows, task.slices.length > 1);
+  const taken = takeSortedRows(rows, task.slices.length > 1, spare);
   return { slices, rows: taken, parseMs: performance.now() - begun, bytesRead: context.bytesRead };
-}
-
-function buffersOf(taken: Rows): ArrayBuffer[] {
-  const { bytes, ends, keys, payloads, slices, recordOffsets, recordLengths, recordLines } = taken;
-  const arrays = [bytes, ends, keys, payloads, slices, recordOffsets, recordLengths, recordLines];
-  return arrays.flatMap((array) => (array === null ? [] : [array.buffer]));
 }

@@ -8,7 +8,8 @@ export const KEY_BYTES = 16;
 
 /**
  * The rows of one or more slices, sorted by key (random UUIDs otherwise touch every leaf of the index; stable, so that equal keys stay
- * in file order). All arrays have one entry per row unless said otherwise. Each array has an ArrayBuffer of its own (transferable).
+ * in file order). All arrays have one entry per row unless said otherwise, and all lie in one ArrayBuffer: it crosses threads as a whole, and
+ * is used for another task once the rows are committed.
  */
 export interface Rows {
   readonly count: number;

@@ -78,6 +78,11 @@ export interface ParseTask {
   readonly rejectsMax: number;
 }
 
+/** What a worker is sent: the task, and memory of rows that are committed for those that it will make. */
+export interface ParseOrder extends ParseTask {
+  readonly spare: ArrayBuffer | null;
+}
+
 /** What a worker found in one range. */
 export type ParsedSlice =
   | {

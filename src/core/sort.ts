@@ -3,6 +3,7 @@
 
 import type { Rows } from './chunk.ts';
 import type { RowBuffer } from './row-buffer.ts';
+import { aligned } from './row-buffer.ts';
 
 /** Below this an insertion sort beats the passes of a radix sort. */
 const INSERTION_ROWS_MAX = 32;
@@ -94,21 +95,13 @@ function radixSort(
   if (source !== order) order.set(source.subarray(from, to), from);
 }
 
-/** The rows gathered in the order of their keys, in fresh buffers. `withSlices`: the task had more than one slice. */
-export function takeSortedRows(rows: RowBuffer, withSlices: boolean): Rows {
-  const { count } = rows;
-  const order = sortedOrder(rows.keys, count);
-  const taken = {
-    count,
-    bytes: new Uint8Array(Buffer.allocUnsafeSlow(rows.bytes).buffer),
-    ends: new Uint32Array(count),
-    keys: new Uint32Array(count * KEY_WORDS),
-    payloads: new Uint32Array(count),
-    slices: withSlices ? new Uint16Array(count) : null,
-    recordOffsets: new Uint32Array(count),
-    recordLengths: new Uint32Array(count),
-    recordLines: new Uint32Array(count),
-  };
+/**
+ * The rows gathered in the order of their keys. `withSlices`: the task had more than one slice. `spare`: memory that may be written over;
+ * used when it is large enough.
+ */
+export function takeSortedRows(rows: RowBuffer, withSlices: boolean, spare: ArrayBuffer | null): Rows {
+  const order = sortedOrder(rows.keys, rows.count);
+  const taken = roomFor(rows.count, rows.bytes, withSlices, spare);
   gatherTuples(rows, order, taken.bytes, taken.ends);
   gatherKeys(rows.keys, order, taken.keys);
   gather(rows.payloads, order, taken.payloads);
@@ -117,6 +110,39 @@ export function takeSortedRows(rows: RowBuffer, withSlices: boolean): Rows {
   gather(rows.recordLengths, order, taken.recordLengths);
   gather(rows.recordLines, order, taken.recordLines);
   return taken;
+}
+
+/** Words per row: four of the key, and one each for end, payload, offset, length and line. */
+const WORDS_PER_ROW = KEY_WORDS + 5;
+
+/** Memory is made with so much to spare that the next task of its kind fits in too: an eighth, and whole pages. */
+const PAGE_BYTES = 4096;
+
+/** All arrays in one piece of memory: the words first that need to be aligned, tuples at the very beginning. */
+function roomFor(count: number, bytes: number, withSlices: boolean, spare: ArrayBuffer | null): Rows {
+  const tuples = aligned(bytes);
+  const needed = tuples + count * (WORDS_PER_ROW * 4 + (withSlices ? 2 : 0));
+  const buffer =
+    spare !== null && spare.byteLength >= needed
+      ? spare
+      : Buffer.allocUnsafeSlow(Math.ceil((needed * 1.125) / PAGE_BYTES) * PAGE_BYTES).buffer;
+  let at = tuples;
+  const words = (perRow: number): Uint32Array<ArrayBuffer> => {
+    const array = new Uint32Array(buffer, at, count * perRow);
+    at += array.byteLength;
+    return array;
+  };
+  return {
+    count,
+    bytes: new Uint8Array(buffer, 0, bytes),
+    ends: words(1),
+    keys: words(KEY_WORDS),
+    payloads: words(1),
+    recordOffsets: words(1),
+    recordLengths: words(1),
+    recordLines: words(1),
+    slices: withSlices ? new Uint16Array(buffer, at, count) : null,
+  };
 }
 
 function gather<T extends Uint16Array | Uint32Array>(source: T, order: Uint32Array, target: T): void {

@@ -405,7 +405,7 @@ test('a file larger than the slice size gives the same rows in slices', () => {
   });
 });
 
-test('the pool gets the buffers without a copy, each with a memory of its own', async () => {
+test('the pool gets the rows in one piece of memory without a copy, and memory that is sent along is written over', async () => {
   const id = '550e8400-e29b-41d4-a716-44665544000';
   const text = `event_id,event_type,event_timestamp\n${lines(9, (row) => `${id}${9 - row},view,2024-03-01 12:34:56`)}`;
   const pool = new Piscina({
@@ -428,7 +428,19 @@ test('the pool gets the buffers without a copy, each with a memory of its own', 
       assert.equal(decodeTuples(chunk.rows.bytes).length, 9);
       const { bytes, ends, keys, payloads, recordOffsets, recordLengths, recordLines } = chunk.rows;
       for (const array of [bytes, ends, keys, payloads, recordOffsets, recordLengths, recordLines])
-        assert.equal(array.buffer.byteLength, array.byteLength);
+        assert.equal(array.buffer, bytes.buffer, 'one piece of memory crosses threads');
+      const copy = structuredClone(chunk.rows);
+      for (const size of [10, 1_000_000]) {
+        const spare = new ArrayBuffer(size);
+        new Uint8Array(spare).fill(0xaa);
+        const again = (await pool.run({ ...task, spare }, { transferList: [spare] })) as ParsedChunk;
+        assert.deepEqual(again.rows, copy);
+        assert.equal(
+          again.rows.bytes.buffer.byteLength === size,
+          size === 1_000_000,
+          'used where it is large enough',
+        );
+      }
     });
   } finally {
     await pool.destroy();
