@@ -163,6 +163,8 @@ export interface AcceptedSlice {
   readonly rejected: number;
   readonly blankLines: number;
   readonly rejects: readonly Reject[];
+  /** It is all of a file that has been still for long enough: with this slice the file is done. */
+  readonly endsFile: boolean;
   /** Monotonic milliseconds (performance.now) when its bytes were first seen; for the latency from arrival to commit. */
   readonly seenMs: number;
   /**
@@ -185,4 +187,6 @@ export interface CommittedSlice {
   readonly rejected: number;
   /** How many of `rejected` the database refused. */
   readonly refused: number;
+  /** The slice ended its file, and the same transaction wrote the file down as done. */
+  readonly ended: boolean;
 }

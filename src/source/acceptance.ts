@@ -12,10 +12,11 @@ import type { Desk, Flight } from './desk.ts';
 import { closeIfUnused, renew, voidFlights, wake } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { contentSize, countResult } from './file.ts';
+import { isStill } from './finality.ts';
 import { endFile } from './ledger.ts';
 import { lookAgain, noteStillness } from './looks.ts';
 import { makeTask } from './offer.ts';
-import type { Outcome, Parsed } from './reading.ts';
+import type { Outcome, Parsed, Piece } from './reading.ts';
 import { arrive, extent, giveBack, isJoinable } from './reading.ts';
 import { placeRejects } from './rejects.ts';
 import { rereader } from './reread.ts';
@@ -183,11 +184,14 @@ function acceptedSlice(
   const { file } = flight;
   const { piece, result } = outcome;
   const left = desk.settings.rejectsMaxPerFile - file.rejected;
+  const ends = endsFile(desk, flight, piece);
+  // With the stamp of now: should the database refuse too much of it, this is what was parked.
+  const info = { ...file.info, stamp: file.stamp };
   countResult(file, result);
+  if (ends) file.endsAs = info;
   if (outcome.cut.final && piece.end === contentSize(file)) file.tailTaken = true;
   return {
-    // With the stamp of now: should the database refuse too much of it, this is what was parked.
-    file: { ...file.info, stamp: file.stamp },
+    file: info,
     start: piece.start,
     end: piece.end,
     firstLine: piece.firstLine,
@@ -199,9 +203,26 @@ function acceptedSlice(
     rejected: result.rejected,
     blankLines: result.blankLines,
     rejects: placeRejects(result.rejects, piece.firstLine, left),
+    endsFile: ends,
     seenMs: flight.seenMs,
     reread: rereader(desk, file, piece),
   };
+}
+
+/**
+ * All of a content that the books do not know yet, in a file that has been still for long enough: the transaction that brings it can write
+ * it down as done. Of 20,000 files of 50 rows each one then costs one row version and a look less (database: 1.4 s of 11.9).
+ * A file that is to be moved away is confirmed by a transaction of its own, which reads the lease for that.
+ */
+function endsFile(desk: Desk, { file, sentMs }: Flight, piece: Piece): boolean {
+  return (
+    piece.start === 0 &&
+    piece.end === file.stamp.size &&
+    !file.registered &&
+    !file.isPacked &&
+    desk.settings.after === 'keep' &&
+    isStill({ ...file.stillness, lookedMs: sentMs }, desk.settings)
+  );
 }
 
 /** Is the answer one about the file that was meant? Gives it when it is; else has drawn the consequences for the file. */

@@ -12,6 +12,7 @@ import { confirm } from './ledger.ts';
 import { lookAgain } from './looks.ts';
 import { startUnpacking } from './packed.ts';
 import { extent, inFlight, isCommitted, waitsForTail } from './reading.ts';
+import { changeBetween } from './stamp.ts';
 import { rest, retryNow } from './trouble.ts';
 
 /** Files that one call to the books finishes. */
@@ -141,6 +142,14 @@ export async function finish(desk: Desk, files: readonly SourceFile[]): Promise<
     else askAgain(desk, file);
   }
   desk.bell.ring();
+}
+
+/** The transaction that brought all of it has written it down as done, and it is still what was read then; else it is confirmed as usual. */
+export function endWithBatch(desk: Desk, file: SourceFile): void {
+  const { endsAs, info, phase, reading, stamp } = file;
+  if (endsAs === null || phase.kind !== 'reading' || !isCommitted(reading, stamp.size)) return;
+  if (endsAs.nameBytes !== info.nameBytes || changeBetween(endsAs.stamp, stamp) !== 'none') return;
+  become(desk, file, stamp.size);
 }
 
 function become(desk: Desk, file: SourceFile, size: number): void {

@@ -34,6 +34,8 @@ export interface Flight {
   readonly lookNumber: number;
   readonly stamp: FileStamp;
   readonly seenMs: number;
+  /** When it was handed out: whoever reads it looks at the file after that. */
+  readonly sentMs: number;
 }
 
 /** An answer that waits for its predecessor. */

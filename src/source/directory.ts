@@ -11,7 +11,7 @@ import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
 import type { CommittedSlice, GenerationId } from '../core/slice.ts';
 import { acceptTask, dropHandles, failTask } from './acceptance.ts';
 import { deletingKey, finishDeleting } from './after.ts';
-import { FINISH_MAX, attend, finish } from './closing.ts';
+import { FINISH_MAX, attend, endWithBatch, finish } from './closing.ts';
 import { countRefused } from './budget.ts';
 import { codeOf } from './content.ts';
 import type { Desk } from './desk.ts';
@@ -124,6 +124,7 @@ class Directory implements DirectorySource {
       if (isCommitted(file.reading, contentSize(file)) && file.place === 'folder') letGo(desk, file);
       // The watcher holds back a second change within 50 ms: look at once at a file that grows.
       if (file.stillness.grew && file.phase.kind === 'reading') lookAgain(desk, file);
+      if (slice.ended) endWithBatch(desk, file);
       wake(desk, file);
     }
   }

@@ -69,6 +69,8 @@ export interface SourceFile {
   unpackedBytes: number;
   /** The books have a row of this generation, or will have one. */
   registered: boolean;
+  /** As what the batch on its way writes it down as done. */
+  endsAs: GenerationInfo | null;
   /** Read in tasks of its own: its task killed a worker together with others. */
   alone: boolean;
   /** The books were asked; before that nothing of it may be read. */
@@ -113,6 +115,7 @@ export function newFile(
     isPacked: isPackedName(entry.nameBytes),
     unpackedBytes: 0,
     registered: false,
+    endsAs: null,
     alone: false,
     identified: false,
     nameIsNew: false,
@@ -149,6 +152,7 @@ export function startGeneration(file: SourceFile, replaces: GenerationId | null,
   file.resumed = false;
   file.blankLines = 0;
   file.registered = false;
+  file.endsAs = null;
   file.tailTaken = false;
   file.nameIsNew = false;
 }

@@ -53,7 +53,7 @@ function sliceLarge(desk: Desk, file: SourceFile): SourceTask | 'blocked' | null
     if (desk.large.first() === file) desk.large.takeFirst();
     if (cut === null && restOf(desk, file) === 0) wake(desk, file);
   }
-  return cut === null ? null : makeTask(desk, [flightOf(file, cut)], false);
+  return cut === null ? null : makeTask(desk, [flightOf(desk, file, cut)], false);
 }
 
 /** Files that wait for the rest of their last record, perhaps for minutes, need no descriptor; a file that left the folder keeps its own. */
@@ -84,7 +84,7 @@ function packSmall(desk: Desk): SourceTask | null {
     desk.small.takeFirst();
     const { sliceBytes } = desk.settings;
     for (let cut = cutOf(desk, file, sliceBytes); cut !== null; cut = cutOf(desk, file, sliceBytes))
-      flights.push(flightOf(file, cut));
+      flights.push(flightOf(desk, file, cut));
     if (rest === 0) wake(desk, file);
     bytes += rest;
     if (flights.length >= FILES_PER_TASK_MAX || (file.alone && rest > 0)) break;
@@ -110,9 +110,9 @@ function sliceBytesNow(desk: Desk): number {
   return desk.flights.size < 4 ? Math.ceil(sliceBytes / 2) : sliceBytes;
 }
 
-function flightOf(file: SourceFile, cut: Cut): Flight {
-  const { info, lookNumber, stamp, seenMs } = file;
-  return { file, cut, generation: info.id, handle: file.handle, lookNumber, stamp, seenMs };
+function flightOf(desk: Desk, file: SourceFile, cut: Cut): Flight {
+  const { info, handle, lookNumber, stamp, seenMs } = file;
+  return { file, cut, generation: info.id, handle, lookNumber, stamp, seenMs, sentMs: desk.settings.now() };
 }
 
 /** Also used to send what was sent before once more, from its true start or without the files that changed. */

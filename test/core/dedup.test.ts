@@ -48,6 +48,7 @@ function books(file: string, inserted: number, duplicates: number): CommittedSli
     conflicting: 0,
     rejected: 0,
     refused: 0,
+    ended: false,
   };
   return { generation, start: 0, end: 1, ...counts };
 }

@@ -54,6 +54,13 @@ export class MemoryBooks implements Books {
       row.records += slice.records;
       row.rejected += slice.rejected;
       const inserted = slice.records - slice.rejected;
+      if (slice.endsFile)
+        this.#end(
+          row,
+          { info: slice.file, stamp: slice.file.stamp, blankLines: slice.blankLines },
+          'done',
+          null,
+        );
       return {
         generation: slice.file.id,
         start,
@@ -64,6 +71,7 @@ export class MemoryBooks implements Books {
         conflicting: 0,
         rejected: slice.rejected,
         refused: 0,
+        ended: slice.endsFile,
       };
     });
   }

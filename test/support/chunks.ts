@@ -220,6 +220,7 @@ function sliceOf(
     records: rows + rejects.length,
     rejected: rejects.length,
     rejects,
+    endsFile: false,
     seenMs: 0,
     blankLines: 0,
     reread: (offset, length) => Buffer.from(`${offset}+${length}`),

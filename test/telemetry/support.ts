@@ -33,6 +33,7 @@ export function settledChunk(...parts: readonly SettledPart[]): [JudgedChunk, Co
       conflicting: 0,
       rejected,
       refused: 0,
+      ended: false,
     }),
   );
   return [{ slices } as unknown as JudgedChunk, committed];

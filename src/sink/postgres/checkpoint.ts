@@ -15,35 +15,45 @@ type Dialects = 'one' | 'many';
 function filesSql(dialects: Dialects): string {
   const [columns, arrays, dialect] =
     dialects === 'one'
-      ? ['', '', '$9::text, $10::text, $11::text[], $12::text']
+      ? ['', '', '$13::text, $14::text, $15::text[], $16::text']
       : [
           ', newline, delimiter, nulls, encoding',
-          ', $9::text[], $10::text[], $11::text[], $12::text[]',
+          ', $13::text[], $14::text[], $15::text[], $16::text[]',
           'f.newline, f.delimiter, f.nulls::text[], f.encoding',
         ];
   return `
-  INSERT INTO millrace.files (generation, source_id, name, name_bytes, dev, ino, birth_ns, replaces, newline, delimiter, nulls, encoding)
-  SELECT f.generation, $1, f.name, f.name_bytes, f.dev, f.ino, f.birth_ns, f.replaces, ${dialect}
-  FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::numeric[], $6::numeric[], $7::bigint[], $8::uuid[]${arrays})
-    AS f (generation, name, name_bytes, dev, ino, birth_ns, replaces${columns})
+  INSERT INTO millrace.files (generation, source_id, name, name_bytes, dev, ino, birth_ns, replaces,
+                              state, size, mtime_ns, ctime_ns, blank_lines, ended_at, newline, delimiter, nulls, encoding)
+  SELECT f.generation, $1, f.name, f.name_bytes, f.dev, f.ino, f.birth_ns, f.replaces,
+         CASE WHEN f.size IS NULL THEN 'reading' ELSE 'done' END, f.size, f.mtime_ns, f.ctime_ns, coalesce(f.blank_lines, 0),
+         CASE WHEN f.size IS NULL THEN NULL ELSE clock_timestamp() END, ${dialect}
+  FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::numeric[], $6::numeric[], $7::bigint[], $8::uuid[],
+              $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[]${arrays})
+    AS f (generation, name, name_bytes, dev, ino, birth_ns, replaces, size, mtime_ns, ctime_ns, blank_lines${columns})
   ON CONFLICT (generation) DO NOTHING`;
 }
 
 function positionsSql(dialects: Dialects): string {
   return `
   WITH files AS (${filesSql(dialects)}), batch AS (
-    INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid) VALUES ($13, $14, $15, $16))
+    INSERT INTO millrace.batches (epoch, number, system_identifier, database_oid) VALUES ($17, $18, $19, $20))
   INSERT INTO millrace.slices (generation, start_offset, end_offset, first_line, lines, crc32, head, head_length, header,
                                records, inserted, duplicates, rejected, conflicting, epoch, batch)
-  SELECT s.*, $13, $14
-  FROM unnest($17::uuid[], $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bytea[], $24::integer[],
-              $25::bytea[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[]) AS s`;
+  SELECT s.*, $17, $18
+  FROM unnest($21::uuid[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bytea[], $28::integer[],
+              $29::bytea[], $30::bigint[], $31::bigint[], $32::bigint[], $33::bigint[], $34::bigint[]) AS s`;
 }
 
 const POSITIONS: Readonly<Record<Dialects, string>> = {
   one: positionsSql('one'),
   many: positionsSql('many'),
 };
+
+/** A file to be registered; `end` is what ended it in the same transaction. */
+interface NewFile {
+  readonly file: GenerationInfo;
+  readonly end: AcceptedSlice | null;
+}
 
 /** The statement for a batch; prepared once per connection, and once more where files of several dialects meet. */
 export function positionsQuery(
@@ -84,28 +94,33 @@ export function positionsQuery(
 
 /** Registers files without a batch: an empty one, or one that is refused as a whole. */
 export function registerQuery(setup: Setup, files: readonly GenerationInfo[]): QueryConfig<unknown[]> {
-  return { text: filesSql(dialectsOf(files)), values: [setup.sourceId, ...fileColumns(files)] };
+  const all = files.map((file) => ({ file, end: null }));
+  return { text: filesSql(dialectsOf(all)), values: [setup.sourceId, ...fileColumns(all)] };
 }
 
 /** One array per column of `files`, in the order of `filesSql`; of the dialect one value per column where all have one. */
-function fileColumns(files: readonly GenerationInfo[]): unknown[] {
+function fileColumns(files: readonly NewFile[]): unknown[] {
   return [
-    files.map((file) => file.id),
-    files.map((file) => file.name),
-    files.map((file) => file.nameBytes),
-    files.map((file) => file.stamp.dev),
-    files.map((file) => file.stamp.ino),
-    files.map((file) => file.stamp.birthNs),
-    files.map((file) => file.replaces),
+    files.map(({ file }) => file.id),
+    files.map(({ file }) => file.name),
+    files.map(({ file }) => file.nameBytes),
+    files.map(({ file }) => file.stamp.dev),
+    files.map(({ file }) => file.stamp.ino),
+    files.map(({ file }) => file.stamp.birthNs),
+    files.map(({ file }) => file.replaces),
+    files.map(({ end }) => end?.end ?? null),
+    files.map(({ file, end }) => (end === null ? null : file.stamp.mtimeNs)),
+    files.map(({ file, end }) => (end === null ? null : file.stamp.ctimeNs)),
+    files.map(({ end }) => end?.blankLines ?? null),
     ...(dialectsOf(files) === 'one'
-      ? dialectValues(files[0]?.dialect ?? DEFAULT_DIALECT)
-      : dialectColumns(files.map((file) => file.dialect))),
+      ? dialectValues(files[0]?.file.dialect ?? DEFAULT_DIALECT)
+      : dialectColumns(files.map(({ file }) => file.dialect))),
   ];
 }
 
-function dialectsOf(files: readonly GenerationInfo[]): Dialects {
-  const first = files[0]?.dialect ?? DEFAULT_DIALECT;
-  return files.every(({ dialect }) => sameDialect(dialect, first)) ? 'one' : 'many';
+function dialectsOf(files: readonly NewFile[]): Dialects {
+  const first = files[0]?.file.dialect ?? DEFAULT_DIALECT;
+  return files.every(({ file }) => sameDialect(file.dialect, first)) ? 'one' : 'many';
 }
 
 function sliceColumns(slices: readonly AcceptedSlice[]): unknown[][] {
@@ -119,9 +134,12 @@ function sliceColumns(slices: readonly AcceptedSlice[]): unknown[][] {
   ];
 }
 
-function newFiles(settled: readonly SettledChunk[], registered: ReadonlySet<GenerationId>): GenerationInfo[] {
-  const files = new Map<GenerationId, GenerationInfo>();
-  for (const { chunk } of settled)
-    for (const { file } of chunk.slices) if (!registered.has(file.id)) files.set(file.id, file);
-  return [...files.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
+function newFiles(settled: readonly SettledChunk[], registered: ReadonlySet<GenerationId>): NewFile[] {
+  const files = new Map<GenerationId, NewFile>();
+  for (const { chunk, slices } of settled)
+    for (const [index, slice] of chunk.slices.entries()) {
+      const { file } = slice;
+      if (!registered.has(file.id)) files.set(file.id, { file, end: slices[index]?.ended ? slice : null });
+    }
+  return [...files.values()].toSorted((a, b) => (a.file.id < b.file.id ? -1 : 1));
 }

@@ -5,6 +5,7 @@ import type { JudgedChunk } from '../../core/chunk.ts';
 import { FRESH, KEY_BYTES, UNSURE } from '../../core/chunk.ts';
 import type { CommittedSlice } from '../../core/slice.ts';
 import type { SettledChunk } from '../sink.ts';
+import type { Setup } from './standing.ts';
 
 /** Why the database refused a row, in its own words. */
 export interface Refusal {
@@ -131,20 +132,20 @@ export const NOTHING_STAGED: StageAnswer = { inserted: Buffer.alloc(0), differin
 
 /**
  * What became of each slice. A key that the stage gave to the table belongs to the first of its rows in the batch, so that the books stay
- * per file. `compares`: the rows of the table may be read, so that conflicts can be told from repeats.
+ * per file. A commit that need not be on disk yet ends no file.
  */
 export function tally(
   draft: Draft,
   routed: readonly RoutedChunk[],
   { inserted, differing }: StageAnswer,
-  compares: boolean,
+  { compares, synchronousCommit }: Pick<Setup, 'compares' | 'synchronousCommit'>,
 ): SettledChunk[] {
   const keys = new InsertedKeys(inserted);
   const staged = { place: 0, differing };
   return routed.map((each) => {
     const refusals = draft.refused.get(each.chunk) ?? NONE;
     const conflictingRows = compares ? [...each.chunk.conflicts] : [];
-    const slices = tallySlices(each, keys, staged, conflictingRows);
+    const slices = tallySlices(each, keys, staged, conflictingRows, synchronousCommit);
     return { chunk: each.chunk, slices, refusedRows: [...refusals.keys()], conflictingRows };
   });
 }
@@ -155,6 +156,7 @@ function tallySlices(
   keys: InsertedKeys,
   staged: { place: number; readonly differing: ReadonlySet<number> },
   conflicting: number[],
+  ends: boolean,
 ): CommittedSlice[] {
   const { rows } = chunk;
   const inserted = new Uint32Array(chunk.slices.length);
@@ -179,12 +181,14 @@ function tallySlices(
   return chunk.slices.map((slice, index) => {
     const [all = 0, stored = 0, bad = 0] = [total[index], inserted[index], refused[index]];
     const { start, end, records } = slice;
+    const ended = ends && slice.endsFile && bad === 0;
     const counts = {
       inserted: stored,
       duplicates: all - stored - bad,
       conflicting: conflicts[index] ?? 0,
       rejected: slice.rejected + bad,
       refused: bad,
+      ended,
     };
     return { generation: slice.file.id, start, end, records, ...counts };
   });

@@ -53,7 +53,7 @@ export async function writeDraft(
   const answer = await during('unsure', client, () => writeUnsure(client, setup, routed));
   failPoint('rows-sent');
 
-  const settled = tally(draft, routed, answer, setup.compares);
+  const settled = tally(draft, routed, answer, setup);
   const owed: Statement[] = [
     { step: 'checks', query: SETTLE_THEIRS },
     { step: 'positions', query: positionsQuery(setup, standing, draft.number, settled) },

@@ -237,7 +237,9 @@ function allFiles({ chunks }: Job): Set<GenerationInfo> {
 }
 
 function settledResult(standing: Standing, job: Job, settled: readonly SettledChunk[]): WriteResult {
-  for (const { chunk } of settled) for (const { file } of chunk.slices) standing.registered.add(file.id);
+  // One that is done and grows again is registered once more, to no effect; remembering all files for ever would not end.
+  for (const { slices } of settled)
+    for (const { generation, ended } of slices) if (!ended) standing.registered.add(generation);
   const { parked, returned, violated } = job;
   return { kind: 'committed', settled, parked, returned, violated };
 }

@@ -9,6 +9,7 @@ import { route, tally, tuplesOf } from '../../../src/sink/postgres/draft.ts';
 import { testChunk, testFile, testKey, testRows } from '../../support/chunks.ts';
 import type { TestRow } from '../../support/chunks.ts';
 
+const SETUP = { compares: true, synchronousCommit: true };
 const verdict = fc.constantFrom<TestRow['verdict']>(FRESH, UNSURE, DUPLICATE);
 const row = fc.record({ key: fc.integer({ min: 0, max: 20 }), verdict });
 const chunkRows = fc.array(fc.array(row, { maxLength: 12 }), { minLength: 1, maxLength: 4 });
@@ -53,7 +54,7 @@ test('a key that the stage stored belongs to its first row in the batch, and the
         ...new Set(rows.flat().flatMap((each) => (each.verdict === DUPLICATE ? [] : [each.key]))),
       ];
       const stored = keys.filter((key) => key % 2 === 0).toSorted((a, b) => a - b);
-      const settled = tally(draft, route(draft), { inserted: keyBytes(stored), differing: new Set() }, true);
+      const settled = tally(draft, route(draft), { inserted: keyBytes(stored), differing: new Set() }, SETUP);
       const left = new Set(stored);
       for (const [index, { slices }] of settled.entries()) {
         const sorted = rows[index]!.filter((each) => each.verdict !== DUPLICATE);
