@@ -70,12 +70,20 @@ export interface TestChunk {
   readonly start?: number;
   readonly forget?: bigint;
   readonly rejects?: readonly Reject[];
+  readonly endsFile?: boolean;
 }
 
 let chunks = 0;
 
 /** A chunk of one slice; records are 100 bytes each, one per line. Rows are sorted by key, as a worker does. */
-export function testChunk({ file, rows, start = 0, forget = 0n, rejects = [] }: TestChunk): JudgedChunk {
+export function testChunk({
+  file,
+  rows,
+  start = 0,
+  forget = 0n,
+  rejects = [],
+  endsFile = false,
+}: TestChunk): JudgedChunk {
   const order = rows
     .map((row, index) => ({ row, index }))
     .toSorted((a, b) =>
@@ -86,7 +94,7 @@ export function testChunk({ file, rows, start = 0, forget = 0n, rejects = [] }: 
   const count = (verdict: number): number => verdicts.filter((each) => each === verdict).length;
   chunks += 1;
   return {
-    slices: [sliceOf(file, start, end, rows.length, rejects)],
+    slices: [{ ...sliceOf(file, start, end, rows.length, rejects), endsFile }],
     rows: rowsOf(order),
     number: chunks,
     forget,

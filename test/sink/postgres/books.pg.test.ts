@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { DEFAULT_DIALECT } from '../../../src/core/booked-dialect.ts';
 import { combine } from '../../../src/core/crc32.ts';
+import { FRESH } from '../../../src/core/chunk.ts';
 import type { Dialect } from '../../../src/core/slice.ts';
 import { testChunk, testFile, testRows } from '../../support/chunks.ts';
 import { startTestServer } from '../../support/postgres.ts';
@@ -76,6 +77,51 @@ test('each content keeps its dialect, also where files of several travel togethe
     await query(database, 'SELECT archived_to FROM millrace.files WHERE archived_to IS NOT NULL'),
     [{ archived_to: '/archive' }],
   );
+  await sink.leave();
+});
+
+test('a slice that ends its file writes it down as done in the same transaction, but not under an asynchronous commit', async () => {
+  const database = await server.createDatabase();
+  const [ends, goesOn] = [testFile(), testFile()];
+  const { sink, books } = await openSink(database);
+  const chunks = [
+    testChunk({ file: ends, rows: testRows(0, 3), endsFile: true }),
+    testChunk({ file: goesOn, rows: testRows(3, 6) }),
+  ];
+  const settled = committed(await sink.write(0, testBatch(1, chunks), NEVER)).settled;
+  assert.deepEqual(
+    settled.flatMap(({ slices }) => slices.map((slice) => slice.ended)),
+    [true, false],
+  );
+  const [known] = await books.find([{ nameBytes: ends.nameBytes, ino: 0n }]);
+  const { mtimeNs, ctimeNs } = ends.stamp;
+  assert.deepEqual([known?.state, known?.ended], ['done', { size: 300, mtimeNs, ctimeNs }]);
+  const [other] = await books.find([{ nameBytes: goesOn.nameBytes, ino: 0n }]);
+  assert.deepEqual([other?.state, other?.ended], ['reading', null]);
+  assert.deepEqual(
+    await query(database, 'SELECT name FROM millrace.files WHERE ended_at IS NOT NULL AND blank_lines = 0'),
+    [{ name: ends.name }],
+  );
+  await sink.leave();
+
+  const soon = testFile();
+  const { sink: later, books: laterBooks } = await openSink(database, { synchronousCommit: false });
+  const chunk = testChunk({ file: soon, rows: testRows(6, 9), endsFile: true });
+  const [unflushed] = committed(await later.write(0, testBatch(1, [chunk]), NEVER)).settled;
+  assert.equal(unflushed?.slices[0]?.ended, false);
+  assert.equal((await laterBooks.find([{ nameBytes: soon.nameBytes, ino: 0n }]))[0]?.state, 'reading');
+  await later.leave();
+});
+
+test('a row that the database refuses leaves its file to be judged: the batch does not end it', async () => {
+  const database = await server.createDatabase();
+  const { sink } = await openSink(database);
+  await query(database, 'ALTER TABLE events ADD CHECK (quantity < 5)');
+  const rows = [...testRows(0, 3), ...testRows(3, 4, FRESH, { quantity: '7' })];
+  const chunk = testChunk({ file: testFile(), rows, endsFile: true });
+  const { settled } = committed(await sink.write(0, testBatch(1, [chunk]), NEVER));
+  assert.deepEqual([settled[0]?.slices[0]?.refused, settled[0]?.slices[0]?.ended], [1, false]);
+  assert.deepEqual(await query(database, 'SELECT state FROM millrace.files'), [{ state: 'reading' }]);
   await sink.leave();
 });
 
