@@ -33,7 +33,7 @@ import {
   Unreadable,
 } from './slice-file.ts';
 import type { Beginning } from './slice-header.ts';
-import { firstHeader, firstWindow, laterHeader } from './slice-header.ts';
+import { bytesOfHeader, firstHeader, firstWindow, laterHeader } from './slice-header.ts';
 import { crcOfFile, passEndless } from './slice-endless.ts';
 import { placeBack } from './slice-places.ts';
 
@@ -143,10 +143,7 @@ function finishSlice(
     lines: range.line,
     crc: beyond === null ? own : crcOfFile(window.file, readTo(window), end, own),
     head: headOf(window, start, end),
-    header:
-      start === 0 && end > 0
-        ? new Uint8Array(rawBytes(window).subarray(0, rawLength(window, header.end)))
-        : null,
+    header: start === 0 && end > 0 ? bytesOfHeader(window, header) : null,
     records: rows + range.rejects.count,
     rows,
     rejected: range.rejects.count,
@@ -195,7 +192,7 @@ function headOf(window: Window, start: number, end: number): Head | null {
     bytes = Buffer.allocUnsafe(length);
     readExactly(window.file, bytes, 0, length, 0);
   }
-  return { length, hash: new Uint8Array(digest('sha256', bytes, 'buffer')) };
+  return { length, hash: digest('sha256', bytes, 'hex') };
 }
 
 function skipHeader(range: Range, header: Header): void {

@@ -16,7 +16,7 @@ export interface KnownSlice {
   readonly lines: number;
   readonly crc: number;
   /** Length and hash of the head, for slices that begin below HEAD_BYTES_MAX. */
-  readonly head: { readonly length: number; readonly hash: Uint8Array } | null;
+  readonly head: { readonly length: number; readonly hash: string } | null;
 }
 
 /** `undone`: its rows and books were taken away on purpose; this content is not read again. */

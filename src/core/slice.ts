@@ -32,7 +32,8 @@ export interface FileStamp {
 /** SHA-256 of the first `length` bytes of a file; length = min(HEAD_BYTES_MAX, committed position). */
 export interface Head {
   readonly length: number;
-  readonly hash: Uint8Array;
+  /** In hexadecimal: as an array of bytes it would be a buffer of its own in two heaps, for each file. */
+  readonly hash: string;
 }
 
 /**

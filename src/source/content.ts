@@ -177,7 +177,7 @@ function statOpen(fd: number): BigIntStats | null {
 }
 
 function hashAgrees(head: Head, bytes: Uint8Array): boolean {
-  return createHash('sha256').update(bytes).digest().equals(head.hash);
+  return createHash('sha256').update(bytes).digest('hex') === head.hash;
 }
 
 /** The errno name of a failed call, or 'UNKNOWN'. */

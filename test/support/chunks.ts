@@ -222,7 +222,7 @@ function sliceOf(
     crc: crc32(content),
     head:
       start < 65_536
-        ? { length: Math.min(end, 65_536), hash: createHash('sha256').update(content).digest() }
+        ? { length: Math.min(end, 65_536), hash: createHash('sha256').update(content).digest('hex') }
         : null,
     header: null,
     records: rows + rejects.length,

@@ -80,7 +80,7 @@ export function positionsQuery(
       systemIdentifier,
       databaseOid,
       ...sliceColumns(slices.map(({ slice }) => slice)),
-      heads.map((head) => (head === null ? null : head.hash)),
+      heads.map((head) => (head === null ? null : `\\x${head.hash}`)),
       heads.map((head) => head?.length ?? null),
       slices.map(({ slice }) => slice.header),
       slices.map(({ slice }) => slice.records),

@@ -112,6 +112,9 @@ function sliceOf(row: SliceRow): KnownSlice {
     firstLine: Number(row.first_line),
     lines: Number(row.lines),
     crc: Number(row.crc32),
-    head: row.head === null || row.head_length === null ? null : { length: row.head_length, hash: row.head },
+    head:
+      row.head === null || row.head_length === null
+        ? null
+        : { length: row.head_length, hash: row.head.toString('hex') },
   };
 }
