@@ -7,6 +7,7 @@ import { copyFile, link, lstat, mkdir, open, rename, unlink, utimes } from 'node
 import { setTimeout } from 'node:timers/promises';
 
 import type { KnownGeneration } from '../core/books.ts';
+import type { FileStamp } from '../core/slice.ts';
 import { failPoint } from '../failpoints.ts';
 import { codeOf } from './content.ts';
 import type { Desk } from './desk.ts';
@@ -14,13 +15,13 @@ import { enter, forget, inBackground, noticeOnce } from './desk.ts';
 import type { SourceFile } from './file.ts';
 import { applyLook } from './looks.ts';
 import {
+  bytesOfKey,
   deletingGeneration,
   deletingName,
   folderOf,
   joinBytes,
-  looseText,
-  nameKey,
   printableName,
+  textOfKey,
 } from './names.ts';
 import type { Entry } from './scan.ts';
 import { lstatQuietly } from './scan.ts';
@@ -185,27 +186,28 @@ function besideName(path: Buffer, suffix: number): Buffer {
 
 /** A file that waited to be deleted when the program ended: deleted when the books have all of it, else put back under its name. */
 export async function finishDeleting(desk: Desk, entry: Entry): Promise<void> {
-  const text = looseText(entry.nameBytes.subarray(entry.nameBytes.lastIndexOf(0x2f) + 1));
-  const generation = deletingGeneration(text);
-  const stamp = stampOf(entry.stats, desk.birthsKept);
+  const { key, stamp } = entry;
+  const nameBytes = bytesOfKey(key);
+  const path = joinBytes(desk.folder, nameBytes);
+  const generation = deletingGeneration(textOfKey(key.slice(key.lastIndexOf('/') + 1)));
   // Its own deletion is under way in this process.
   if (desk.byInode.has(inodeKey(stamp)) || desk.told.has(deletingKey(entry))) return;
-  const known = (await desk.books?.find([{ nameBytes: entry.nameBytes, ino: stamp.ino }])) ?? [];
+  const known = (await desk.books?.find([{ nameBytes, ino: stamp.ino }])) ?? [];
   const own = known.find((one) => one.info.id === generation);
   if (own === undefined) {
     noticeOnce(
       desk,
       deletingKey(entry),
-      `${printableName(entry.nameBytes)} is not known to the books: it is left alone`,
+      `${printableName(nameBytes)} is not known to the books: it is left alone`,
     );
     return;
   }
   const ended = own.ended;
   const whole = own.state === 'done' && ended?.size === stamp.size && ended.mtimeNs === stamp.mtimeNs;
   const goes = whole && desk.settings.after === 'delete';
-  if (!(await isStillOurs(desk, own, goes)) || !isAsSeen(entry)) return;
-  if (goes) await unlink(entry.path);
-  else await putBack(desk, entry.path, joinBytes(desk.folder, own.info.nameBytes));
+  if (!(await isStillOurs(desk, own, goes)) || !isAsSeen(path, stamp)) return;
+  if (goes) await unlink(path);
+  else await putBack(desk, path, joinBytes(desk.folder, own.info.nameBytes));
   desk.requestScan();
 }
 
@@ -226,12 +228,12 @@ async function isStillOurs(desk: Desk, own: KnownGeneration, goes: boolean): Pro
 }
 
 /** Nobody has written to it while the books were asked. */
-function isAsSeen({ path, stats }: Entry): boolean {
+function isAsSeen(path: Buffer, { ino, size, mtimeNs }: FileStamp): boolean {
   const now = lstatQuietly(path);
-  return now !== null && now.ino === stats.ino && now.size === stats.size && now.mtimeNs === stats.mtimeNs;
+  return now !== null && now.ino === ino && Number(now.size) === size && now.mtimeNs === mtimeNs;
 }
 
 /** Only for the key of a notice. */
-export function deletingKey(entry: Entry): string {
-  return `deleting:${nameKey(entry.nameBytes)}`;
+export function deletingKey({ key }: Entry): string {
+  return `deleting:${key}`;
 }

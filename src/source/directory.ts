@@ -1,6 +1,7 @@
 // Room 1: a directory as a source. The wiring of its parts: when to look, whom to ask, what to hand out. What looks mean is looks.ts,
 // what answers of workers mean is acceptance.ts, what time decides is closing.ts.
 
+import { isUtf8 } from 'node:buffer';
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -19,7 +20,7 @@ import { enter, forget, inBackground, letGo, noticeOnce, voidFlights, wake } fro
 import { contentSize } from './file.ts';
 import { Inquiry } from './inquiry.ts';
 import { applyScan, lookAgain, meet } from './looks.ts';
-import { looseText, nameFilter, nameKey, ownBytes, printableName } from './names.ts';
+import { nameFilter, nameKey, ownBytes, printableName, textOfKey } from './names.ts';
 import { offer } from './offer.ts';
 import type { DirectoryOptions, Settings } from './options.ts';
 import { judgeOptions } from './options.ts';
@@ -73,8 +74,11 @@ class Directory implements DirectorySource {
 
   constructor(settings: Settings) {
     const folder = ownBytes(Buffer.from(settings.directory));
-    this.#rule = { folder, recursive: settings.recursive, accepts: nameFilter(settings.patterns) };
     this.#desk = createDesk(settings, folder, this.bell, () => this.#scanBell.ring());
+    const { recursive, patterns } = settings;
+    const { birthsKept } = this.#desk;
+    const folderText = isUtf8(folder) ? folder.toString('utf8') : null;
+    this.#rule = { folder, folderText, recursive, accepts: nameFilter(patterns), birthsKept };
     this.#inquiry = new Inquiry(this.#desk);
   }
 
@@ -195,12 +199,12 @@ class Directory implements DirectorySource {
     const desk = this.#desk;
     if (desk.closed || desk.books === null) return;
     for (const path of paths) {
-      const nameBytes = ownBytes(Buffer.from(path).subarray(this.#rule.folder.length + 1));
+      const key = nameKey(Buffer.from(path).subarray(this.#rule.folder.length + 1));
       desk.looks += 1;
-      const entry = this.#rule.accepts(looseText(nameBytes.subarray(nameBytes.lastIndexOf(0x2f) + 1)))
-        ? look(this.#rule, nameBytes)
+      const entry = this.#rule.accepts(textOfKey(key.slice(key.lastIndexOf('/') + 1)))
+        ? look(this.#rule, key)
         : null;
-      if (entry?.stats.isFile() === true) meet(desk, entry, desk.looks);
+      if (entry !== null) meet(desk, entry, desk.looks);
     }
     this.#inquiry.start();
   }

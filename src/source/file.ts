@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 
 import type { Dialect, FileStamp, GenerationId, GenerationInfo } from '../core/slice.ts';
 import type { Stillness } from './finality.ts';
-import { nameKey, printableName } from './names.ts';
+import { bytesOfKey, joinBytes, printableName } from './names.ts';
 import type { Parsed, Reading } from './reading.ts';
 import { startReading } from './reading.ts';
 import type { Entry } from './scan.ts';
@@ -89,18 +89,19 @@ export interface SourceFile {
 
 /** A file that was just found; the books must be asked about it. */
 export function newFile(
-  entry: Entry,
-  stamp: FileStamp,
+  { key, stamp }: Entry,
+  folder: Uint8Array,
   lookNumber: number,
   nowMs: number,
   dialect: Dialect,
 ): SourceFile {
+  const nameBytes = bytesOfKey(key);
   return {
-    nameBytes: entry.nameBytes,
-    nameKey: nameKey(entry.nameBytes),
-    path: entry.path,
+    nameBytes,
+    nameKey: key,
+    path: joinBytes(folder, nameBytes),
     place: 'folder',
-    info: newInfo(entry.nameBytes, stamp, null, dialect),
+    info: newInfo(nameBytes, stamp, null, dialect),
     stamp,
     lookNumber,
     stillness: { sinceMs: nowMs, lookedMs: nowMs, grew: false },
@@ -112,7 +113,7 @@ export function newFile(
     resumed: false,
     blankLines: 0,
     handle: null,
-    isPacked: isPackedName(entry.nameBytes),
+    isPacked: isPackedName(nameBytes),
     unpackedBytes: 0,
     registered: false,
     endsAs: null,

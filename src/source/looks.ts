@@ -21,7 +21,7 @@ import {
 import type { SourceFile } from './file.ts';
 import { contentSize, newFile } from './file.ts';
 import { follow } from './ledger.ts';
-import { nameKey, printableName } from './names.ts';
+import { bytesOfKey, joinBytes, nameKey, printableName } from './names.ts';
 import { extent, isCommitted, joinTornLine } from './reading.ts';
 import type { Entry, ScanResult } from './scan.ts';
 import { lstatQuietly } from './scan.ts';
@@ -35,12 +35,11 @@ const GONE_REST_MS = 100;
 
 /** One entry of the folder was looked at. Gives the file when it is new to this process. */
 export function meet(desk: Desk, entry: Entry, lookNumber: number): SourceFile | null {
-  const stamp = stampOf(entry.stats, desk.birthsKept);
-  const key = nameKey(entry.nameBytes);
+  const { key, stamp } = entry;
   const known = desk.byInode.get(inodeKey(stamp));
   if (known === undefined || birthsConflict(known.stamp, stamp)) {
     if (known !== undefined && known.lookNumber > lookNumber) return null;
-    return adopt(desk, entry, stamp, key, lookNumber);
+    return adopt(desk, entry, lookNumber);
   }
   const moved = known.nameKey !== key || known.place !== 'folder';
   if (moved) {
@@ -48,11 +47,11 @@ export function meet(desk: Desk, entry: Entry, lookNumber: number): SourceFile |
       noticeOnce(
         desk,
         `link:${key}`,
-        `${printableName(entry.nameBytes)} is the same file as ${known.info.name}: read once`,
+        `${printableName(bytesOfKey(key))} is the same file as ${known.info.name}: read once`,
       );
       return null;
     }
-    rename(desk, known, entry, key);
+    rename(desk, known, key);
   }
   takeName(desk, known);
   if (isWorthATry(known, moved)) retryNow(desk, known);
@@ -75,11 +74,12 @@ function isReadable(file: SourceFile): boolean {
   return kind === 'reading' || kind === 'done' || kind === 'finishing';
 }
 
-function adopt(desk: Desk, entry: Entry, stamp: FileStamp, key: string, lookNumber: number): SourceFile {
+function adopt(desk: Desk, entry: Entry, lookNumber: number): SourceFile {
+  const { key, stamp } = entry;
   const reused = desk.byInode.get(inodeKey(stamp));
   const previous = desk.byName.get(key);
   if (reused !== undefined) forget(desk, reused);
-  const file = newFile(entry, stamp, lookNumber, desk.settings.now(), desk.settings.dialect);
+  const file = newFile(entry, desk.folder, lookNumber, desk.settings.now(), desk.settings.dialect);
   if (previous !== undefined) file.info = { ...file.info, replaces: previous.info.id };
   desk.byInode.set(inodeKey(stamp), file);
   desk.byGeneration.set(file.info.id, file);
@@ -100,14 +100,15 @@ function takeName(desk: Desk, file: SourceFile): void {
   desk.byName.set(file.nameKey, file);
 }
 
-function rename(desk: Desk, file: SourceFile, entry: Entry, key: string): void {
+function rename(desk: Desk, file: SourceFile, key: string): void {
   if (desk.byName.get(file.nameKey) === file) desk.byName.delete(file.nameKey);
-  file.nameBytes = entry.nameBytes;
+  const nameBytes = bytesOfKey(key);
+  file.nameBytes = nameBytes;
   file.nameKey = key;
-  file.isPacked = isPackedName(entry.nameBytes);
-  file.path = entry.path;
+  file.isPacked = isPackedName(nameBytes);
+  file.path = joinBytes(desk.folder, nameBytes);
   file.place = 'folder';
-  file.info = { ...file.info, name: printableName(entry.nameBytes), nameBytes: entry.nameBytes };
+  file.info = { ...file.info, name: printableName(nameBytes), nameBytes };
   file.nameIsNew = true;
 }
 
@@ -120,7 +121,7 @@ export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): v
   for (const { nameBytes, why } of result.skipped) {
     noticeOnce(desk, `skip:${why}:${nameKey(nameBytes)}`, `${printableName(nameBytes)} is ignored: ${why}`);
   }
-  const seen = new Set(result.entries.map((entry) => nameKey(entry.nameBytes)));
+  const seen = new Set(result.entries.map(({ key }) => key));
   for (const file of desk.byInode.values()) {
     const owner = seen.has(file.nameKey) && desk.byName.get(file.nameKey) === file;
     const moving = file.phase.kind === 'done' && file.phase.after === 'moving';

@@ -56,6 +56,23 @@ export function nameKey(name: Uint8Array): string {
   return Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('latin1');
 }
 
+/** The bytes of a name again. */
+export function bytesOfKey(key: string): Buffer {
+  const bytes = Buffer.alloc(key.length);
+  bytes.write(key, 'latin1');
+  return bytes;
+}
+
+/** A name of ASCII only: its key, its text and its bytes say the same. */
+export function isPlain(key: string): boolean {
+  return !/[\u0080-\u00ff]/.test(key);
+}
+
+/** What `looseText` gives for the bytes of a name. */
+export function textOfKey(key: string): string {
+  return isPlain(key) ? key : looseText(bytesOfKey(key));
+}
+
 /** folder / name, as bytes of their own (a piece of the shared pool would be copied whole to each worker). */
 export function joinBytes(folder: Uint8Array, name: Uint8Array): Buffer {
   if (folder.length === 0) return ownBytes(name);

@@ -6,17 +6,28 @@ import type { BigIntStats, Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 
+import type { FileStamp } from '../core/slice.ts';
 import { codeOf } from './content.ts';
-import { deletingGeneration, folderOf, isIgnored, joinBytes, looseText } from './names.ts';
+import {
+  bytesOfKey,
+  deletingGeneration,
+  folderOf,
+  isIgnored,
+  isPlain,
+  joinBytes,
+  nameKey,
+  textOfKey,
+} from './names.ts';
+import { stampOf } from './stamp.ts';
 
 /** lstat without a thread costs 5 to 10 us; between so many the event loop gets its turn. */
 const LSTATS_AT_A_TIME = 128;
 
+/** A regular file. Small, since a folder may hold 100,000: no buffers, which cost memory of their own each, and of its stats what is used. */
 export interface Entry {
-  /** Path below the input folder. */
-  readonly nameBytes: Buffer;
-  readonly path: Buffer;
-  readonly stats: BigIntStats;
+  /** Path below the input folder, as `nameKey` gives it. */
+  readonly key: string;
+  readonly stamp: FileStamp;
 }
 
 export type Skipped = 'symlink' | 'not a regular file';
@@ -41,15 +52,19 @@ export interface Unreadable {
 export interface ScanRule {
   /** Absolute path of the input folder. */
   readonly folder: Buffer;
+  /** The same as text; null when it is not UTF-8. */
+  readonly folderText: string | null;
   readonly recursive: boolean;
   /** Judges the last part of a name. */
   readonly accepts: (name: string) => boolean;
+  /** The file system of the folder keeps birth times. */
+  readonly birthsKept: boolean;
 }
 
 /** Lists all regular files that match, in no particular order. Never throws for what is in the folder. */
 export async function scan(rule: ScanRule): Promise<ScanResult> {
   const result = { entries: [] as Entry[], skipped: [], deleting: [], unreadable: [] } satisfies ScanResult;
-  const folders: Buffer[] = [Buffer.alloc(0)];
+  const folders = [''];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     await scanFolder(rule, folder, folders, result);
   }
@@ -63,56 +78,73 @@ interface Growing {
   readonly unreadable: Unreadable[];
 }
 
-async function scanFolder(rule: ScanRule, folder: Buffer, folders: Buffer[], result: Growing): Promise<void> {
-  let children: Dirent<Buffer>[];
+/** `folder`: as `nameKey` gives it, below the input folder. */
+async function scanFolder(rule: ScanRule, folder: string, folders: string[], result: Growing): Promise<void> {
+  let children: readonly (string | Dirent<Buffer>)[];
+  const place = bytesOfKey(folder);
+  const path = joinBytes(rule.folder, place);
   try {
-    children = await readdir(joinBytes(rule.folder, folder), { encoding: 'buffer', withFileTypes: true });
+    // Only who looks for folders needs the kinds; 'latin1' is byte for byte, as in `nameKey`, and without a buffer for each.
+    children = rule.recursive
+      ? await readdir(path, { encoding: 'buffer', withFileTypes: true })
+      : await readdir(path, { encoding: 'latin1' });
   } catch (error) {
-    result.unreadable.push({ place: folder, isFolder: true, code: codeOf(error) });
+    result.unreadable.push({ place, isFolder: true, code: codeOf(error) });
     return;
   }
+  const prefix = folder === '' ? '' : `${folder}/`;
   for (const [index, child] of children.entries()) {
     if (index % LSTATS_AT_A_TIME === LSTATS_AT_A_TIME - 1) await setImmediate();
-    examine(rule, joinBytes(folder, child.name), child, folders, result);
+    if (typeof child === 'string') examine(rule, prefix, child, null, folders, result);
+    else examine(rule, prefix, nameKey(child.name), child, folders, result);
   }
 }
 
+/** `kind`: null when lstat has to tell. */
 function examine(
   rule: ScanRule,
-  nameBytes: Buffer,
-  child: Dirent<Buffer>,
-  folders: Buffer[],
+  prefix: string,
+  name: string,
+  kind: Dirent<Buffer> | null,
+  folders: string[],
   result: Growing,
 ): void {
-  const text = looseText(child.name);
+  const text = textOfKey(name);
+  const key = prefix + name;
   if (deletingGeneration(text) !== null) {
-    const entry = look(rule, nameBytes);
-    if (entry?.stats.isFile() === true) result.deleting.push(entry);
+    const entry = look(rule, key);
+    if (entry !== null) result.deleting.push(entry);
     return;
   }
-  if (child.isDirectory()) {
-    if (rule.recursive && !isIgnored(text)) folders.push(nameBytes);
-    else if (!rule.recursive && rule.accepts(text))
-      result.skipped.push({ nameBytes, why: 'not a regular file' });
+  if (kind?.isDirectory() === true) {
+    if (!isIgnored(text)) folders.push(key);
     return;
   }
   if (!rule.accepts(text)) return;
-  if (child.isSymbolicLink()) result.skipped.push({ nameBytes, why: 'symlink' });
-  else takeFile(rule, nameBytes, result);
+  if (kind?.isSymbolicLink() === true) result.skipped.push({ nameBytes: bytesOfKey(key), why: 'symlink' });
+  else takeFile(rule, key, result);
 }
 
-function takeFile(rule: ScanRule, nameBytes: Buffer, result: Growing): void {
-  const path = joinBytes(rule.folder, nameBytes);
+function takeFile(rule: ScanRule, key: string, result: Growing): void {
   let stats: BigIntStats | undefined;
   try {
-    stats = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    stats = lstatSync(pathOf(rule, key), { bigint: true, throwIfNoEntry: false });
   } catch (error) {
-    noteUnreadable(nameBytes, codeOf(error), result);
+    noteUnreadable(bytesOfKey(key), codeOf(error), result);
     return;
   }
   if (stats === undefined) return;
-  if (stats.isFile()) result.entries.push({ nameBytes, path, stats });
-  else result.skipped.push({ nameBytes, why: stats.isSymbolicLink() ? 'symlink' : 'not a regular file' });
+  if (stats.isFile()) result.entries.push({ key, stamp: stampOf(stats, rule.birthsKept) });
+  else
+    result.skipped.push({
+      nameBytes: bytesOfKey(key),
+      why: stats.isSymbolicLink() ? 'symlink' : 'not a regular file',
+    });
+}
+
+/** As text where that is the same bytes: most names are, and a buffer of their own would cost twice the time of the call. */
+function pathOf({ folder, folderText }: ScanRule, key: string): string | Buffer {
+  return folderText !== null && isPlain(key) ? `${folderText}/${key}` : joinBytes(folder, bytesOfKey(key));
 }
 
 /** In a folder without the right to search it all names can be read and no file can be looked at: that is said of the folder, once. */
@@ -124,14 +156,13 @@ function noteUnreadable(nameBytes: Buffer, code: string, { unreadable }: Growing
   unreadable.push({ place, isFolder: ofFolder, code });
 }
 
-/** lstat of one name; null when it is not there (any more) or cannot be looked at. */
-export function look(rule: ScanRule, nameBytes: Buffer): Entry | null {
-  const path = joinBytes(rule.folder, nameBytes);
-  const stats = lstatQuietly(path);
-  return stats === null ? null : { nameBytes, path, stats };
+/** lstat of one name; null when there is no regular file (any more), or it cannot be looked at. */
+export function look(rule: ScanRule, key: string): Entry | null {
+  const stats = lstatQuietly(pathOf(rule, key));
+  return stats?.isFile() === true ? { key, stamp: stampOf(stats, rule.birthsKept) } : null;
 }
 
-export function lstatQuietly(path: Buffer): BigIntStats | null {
+export function lstatQuietly(path: Buffer | string): BigIntStats | null {
   try {
     return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
   } catch {
