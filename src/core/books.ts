@@ -9,6 +9,13 @@ export interface FileQuery {
   readonly ino: bigint;
 }
 
+/** A file as it stands in the folder now. */
+export interface StandingFile {
+  /** Path below the input folder, one character per byte. */
+  readonly nameKey: string;
+  readonly stamp: FileStamp;
+}
+
 export interface KnownSlice {
   readonly start: number;
   readonly end: number;
@@ -58,6 +65,11 @@ export interface EndedFile {
 export interface Books {
   /** All generations of this source that have one of these inodes or names. At most a few hundred queries a call. */
   find(files: readonly FileQuery[]): Promise<KnownGeneration[]>;
+  /**
+   * Which of these are done, and stand where and as they stood then: the newest generation with this device, inode and birth time (where
+   * both have one) is done, with this name, size and times. Their places in the list; in doubt a file is left out. Some thousands a call.
+   */
+  unchanged(files: readonly StandingFile[]): Promise<readonly number[]>;
   /**
    * Marks files done. Confirms each in the database itself: its committed slices cover [0, reach or stamp.size) without a gap; a file that
    * is not covered is left as it is and is missing in the answer. The transaction is flushed even under asynchronous commit and

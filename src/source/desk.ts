@@ -8,6 +8,7 @@ import { dialectText, sameDialect } from '../core/booked-dialect.ts';
 import type { Books } from '../core/books.ts';
 import type { ParsedChunk } from '../core/chunk.ts';
 import type { FileStamp, GenerationId } from '../core/slice.ts';
+import type { Sleeper } from './asleep.ts';
 import { codeOf } from './content.ts';
 import type { Handle, Phase, SourceFile } from './file.ts';
 import { contentSize, isSettled, startGeneration } from './file.ts';
@@ -54,6 +55,8 @@ export interface Desk {
   readonly byInode: Map<string, SourceFile>;
   readonly byName: Map<string, SourceFile>;
   readonly byGeneration: Map<GenerationId, SourceFile>;
+  /** By inode number. None of them is in the three tables above. */
+  readonly asleep: Map<bigint, Sleeper>;
   readonly small: ReadyFiles;
   readonly large: ReadyFiles;
   readonly flights: Map<SourceTask, readonly Flight[]>;

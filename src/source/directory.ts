@@ -12,6 +12,7 @@ import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
 import type { CommittedSlice, GenerationId } from '../core/slice.ts';
 import { acceptTask, dropHandles, failTask } from './acceptance.ts';
 import { deletingKey, finishDeleting } from './after.ts';
+import { recognise } from './asleep.ts';
 import { FINISH_MAX, attend, endWithBatch, finish } from './closing.ts';
 import { countRefused } from './budget.ts';
 import { codeOf } from './content.ts';
@@ -103,8 +104,9 @@ class Directory implements DirectorySource {
     if (this.#loops === null) {
       this.#startWatching();
       this.#loops = Promise.all([this.#scanLoop(), this.#attendLoop()]);
+    } else {
+      this.#scanBell.ring();
     }
-    this.#scanBell.ring();
   }
 
   take(room: 'any' | 'small'): SourceTask | null {
@@ -234,6 +236,8 @@ class Directory implements DirectorySource {
     const lookNumber = desk.looks;
     const isLastLook = this.#lastLook;
     const result = await scan(this.#rule);
+    // What is found later is new, or comes back, and the books are asked for all that they know of it.
+    if (!this.#scanned && desk.era === era) await recognise(desk, result.entries, lookNumber);
     if (desk.era !== era || desk.closed) return;
     const root = result.unreadable.find(({ place }) => place.length === 0);
     this.#noteFolder(root?.code ?? null);
@@ -244,7 +248,8 @@ class Directory implements DirectorySource {
     this.#inquiry.start();
     this.#scanned = true;
     if (isLastLook && isIdle(desk)) this.#exhausted = true;
-    this.#lastLook = false;
+    // Asked for while this scan was under way, it is for the next one; taken back here, a folder whose scan takes long would never end.
+    if (isLastLook) this.#lastLook = false;
     this.bell.ring();
   }
 
@@ -338,6 +343,7 @@ function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan:
     byInode: new Map(),
     byName: new Map(),
     byGeneration: new Map(),
+    asleep: new Map(),
     small: new ReadyFiles(),
     large: new ReadyFiles(),
     flights: new Map(),
@@ -391,6 +397,7 @@ function forgetAll(desk: Desk): void {
   for (let file = desk.small.takeFirst(); file !== null; file = desk.small.takeFirst());
   for (let file = desk.large.takeFirst(); file !== null; file = desk.large.takeFirst());
   for (const flights of desk.flights.values()) dropHandles(desk, flights);
+  desk.asleep.clear();
   desk.flights.clear();
   desk.landed.clear();
   desk.retired.length = 0;

@@ -3,6 +3,7 @@
 import { fstatSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 
+import { disturb, dropVanished, sayLink } from './asleep.ts';
 import type { Compared } from './content.ts';
 import { codeOf, compare, compareOpen, readRangeSync, withFileSync } from './content.ts';
 import type { Desk } from './desk.ts';
@@ -36,6 +37,12 @@ const GONE_REST_MS = 100;
 /** One entry of the folder was looked at. Gives the file when it is new to this process. */
 export function meet(desk: Desk, entry: Entry, lookNumber: number): SourceFile | null {
   const { key, stamp } = entry;
+  const sleeper = desk.asleep.get(stamp.ino);
+  if (sleeper !== undefined) {
+    const change = disturb(desk, sleeper, entry, lookNumber);
+    if (change === null) return null;
+    if (change === 'grown') return adoptGrown(desk, entry, lookNumber);
+  }
   const known = desk.byInode.get(inodeKey(stamp));
   if (known === undefined || birthsConflict(known.stamp, stamp)) {
     if (known !== undefined && known.lookNumber > lookNumber) return null;
@@ -44,11 +51,7 @@ export function meet(desk: Desk, entry: Entry, lookNumber: number): SourceFile |
   const moved = known.nameKey !== key || known.place !== 'folder';
   if (moved) {
     if (known.place === 'folder' && isStillThere(desk, known)) {
-      noticeOnce(
-        desk,
-        `link:${key}`,
-        `${printableName(bytesOfKey(key))} is the same file as ${known.info.name}: read once`,
-      );
+      sayLink(desk, key, known.info.name);
       return null;
     }
     rename(desk, known, key);
@@ -90,6 +93,13 @@ function adopt(desk: Desk, entry: Entry, lookNumber: number): SourceFile {
   return file;
 }
 
+/** Somebody appends to it: its last record is not taken before it has been still for long. */
+function adoptGrown(desk: Desk, entry: Entry, lookNumber: number): SourceFile {
+  const file = adopt(desk, entry, lookNumber);
+  file.stillness = { ...file.stillness, grew: true };
+  return file;
+}
+
 function isStillThere(desk: Desk, file: SourceFile): boolean {
   const stats = lstatQuietly(file.path);
   return stats !== null && sameKey(file.stamp, stampOf(stats, desk.birthsKept));
@@ -121,6 +131,7 @@ export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): v
   for (const { nameBytes, why } of result.skipped) {
     noticeOnce(desk, `skip:${why}:${nameKey(nameBytes)}`, `${printableName(nameBytes)} is ignored: ${why}`);
   }
+  dropVanished(desk, lookNumber);
   const seen = new Set(result.entries.map(({ key }) => key));
   for (const file of desk.byInode.values()) {
     const owner = seen.has(file.nameKey) && desk.byName.get(file.nameKey) === file;

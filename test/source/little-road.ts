@@ -15,6 +15,7 @@ import type {
   FileState,
   KnownGeneration,
   KnownSlice,
+  StandingFile,
 } from '../../src/core/books.ts';
 import type { AcceptedChunk } from '../../src/core/chunk.ts';
 import type { CommittedSlice, GenerationId, GenerationInfo } from '../../src/core/slice.ts';
@@ -22,6 +23,7 @@ import { openDirectory } from '../../src/source/directory.ts';
 import type { DirectorySource } from '../../src/source/directory.ts';
 import type { DirectoryOptions } from '../../src/source/options.ts';
 import type { SourceTask, Verdict } from '../../src/source/source.ts';
+import { sameKey } from '../../src/source/stamp.ts';
 import { events } from '../../src/schema/events.ts';
 import { parseTask } from '../../workers/parse.ts';
 
@@ -84,6 +86,20 @@ export class MemoryBooks implements Books {
       ),
     );
     return Promise.resolve(known.map((row) => ({ ...row, slices: [...row.slices] })));
+  }
+
+  unchanged(files: readonly StandingFile[]): Promise<number[]> {
+    const isUnchanged = ({ nameKey, stamp }: StandingFile): boolean => {
+      const newest = [...this.rows.values()]
+        .filter(({ info }) => sameKey(info.stamp, stamp))
+        .toSorted((a, b) => a.order - b.order)
+        .at(-1);
+      if (newest?.state !== 'done' || Buffer.from(newest.info.nameBytes).toString('latin1') !== nameKey)
+        return false;
+      const { size, mtimeNs, ctimeNs } = newest.ended ?? {};
+      return size === stamp.size && mtimeNs === stamp.mtimeNs && ctimeNs === stamp.ctimeNs;
+    };
+    return Promise.resolve(files.flatMap((file, index) => (isUnchanged(file) ? [index] : [])));
   }
 
   finish(files: readonly EndedFile[]): Promise<ReadonlySet<GenerationId>> {

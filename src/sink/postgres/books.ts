@@ -1,7 +1,7 @@
 // The Books on PostgreSQL, over a connection of their own: what is known of a file, and what became of it. Every call that writes is one
 // transaction under the fence. Positions of batches are not written here (checkpoint.ts).
 
-import type { Books, EndedFile, FileQuery, KnownGeneration } from '../../core/books.ts';
+import type { Books, EndedFile, FileQuery, KnownGeneration, StandingFile } from '../../core/books.ts';
 import { BooksClosed } from '../../core/books.ts';
 import type { GenerationId, GenerationInfo } from '../../core/slice.ts';
 import { registerQuery } from './checkpoint.ts';
@@ -10,7 +10,7 @@ import { drop, sessionOf, untilDone, withDeadline } from './connector.ts';
 import { dialectValues } from './dialect.ts';
 import { RestartNeeded, during } from './fault.ts';
 import { beginFenced } from './fence.ts';
-import { findGenerations } from './find.ts';
+import { findGenerations, findUnchanged } from './find.ts';
 import { mergeSlices } from './merge.ts';
 import type { Session } from './session.ts';
 import type { Setup, Standing } from './standing.ts';
@@ -70,6 +70,12 @@ export class PostgresBooks implements Books {
       during('fence', session.client, () =>
         findGenerations(session.client, this.#tools.setup.sourceId, files),
       ),
+    );
+  }
+
+  unchanged(files: readonly StandingFile[]): Promise<readonly number[]> {
+    return this.#converse((session) =>
+      during('fence', session.client, () => findUnchanged(session.client, this.#tools.setup.sourceId, files)),
     );
   }
 

@@ -1,7 +1,7 @@
 // What the books know of files that were found: generations with one of these inodes or names, and their committed ranges. Reading only.
 
 import type pg from 'pg';
-import type { FileQuery, FileState, KnownGeneration, KnownSlice } from '../../core/books.ts';
+import type { FileQuery, FileState, KnownGeneration, KnownSlice, StandingFile } from '../../core/books.ts';
 import type { Dialect, GenerationId } from '../../core/slice.ts';
 import { dialectSql } from './dialect.ts';
 
@@ -51,6 +51,21 @@ export const FILES = `
     SELECT ${FILE_COLUMNS} FROM millrace.files WHERE source_id = $1 AND name_bytes = ANY($3::bytea[])) f
   ORDER BY ordinal`;
 
+/**
+ * One index scan a file, by its inode. The arrays come as the text of arrays: the driver's own way quotes and escapes each of the seven
+ * values of a file, and 100,000 files are asked about.
+ */
+export const UNCHANGED = `
+  SELECT a.place::int AS place
+  FROM unnest($2::text::numeric[], $3::text::numeric[], $4::text::bigint[], $5::text::bytea[], $6::text::bigint[], $7::text::bigint[], $8::text::bigint[])
+    WITH ORDINALITY AS a (dev, ino, birth_ns, name_bytes, size, mtime_ns, ctime_ns, place),
+  LATERAL (
+    SELECT f.state, f.name_bytes, f.size, f.mtime_ns, f.ctime_ns FROM millrace.files f
+    WHERE f.source_id = $1 AND f.ino = a.ino AND f.dev = a.dev
+      AND (f.birth_ns = a.birth_ns OR f.birth_ns IS NULL OR a.birth_ns IS NULL)
+    ORDER BY f.ordinal DESC LIMIT 1) k
+  WHERE k.state = 'done' AND k.name_bytes = a.name_bytes AND k.size = a.size AND k.mtime_ns = a.mtime_ns AND k.ctime_ns = a.ctime_ns`;
+
 const SLICES = `
   SELECT generation, start_offset, end_offset, first_line, lines, crc32, head, head_length, records, rejected
   FROM millrace.slices WHERE generation = ANY($1::uuid[]) ORDER BY generation, start_offset`;
@@ -67,6 +82,28 @@ export async function findGenerations(
   const slices = await client.query<SliceRow>(SLICES, [found.rows.map((row) => row.generation)]);
   const byGeneration = Map.groupBy(slices.rows, (row) => row.generation);
   return found.rows.map((row) => generationOf(row, byGeneration.get(row.generation) ?? []));
+}
+
+/** Places in the list, from 0. */
+export async function findUnchanged(
+  client: pg.Client,
+  sourceId: number,
+  files: readonly StandingFile[],
+): Promise<number[]> {
+  if (files.length === 0) return [];
+  const text = (of: (file: StandingFile) => string | number | bigint): string =>
+    `{${files.map(of).join(',')}}`;
+  const { rows } = await client.query<{ place: number }>(UNCHANGED, [
+    sourceId,
+    text(({ stamp }) => stamp.dev),
+    text(({ stamp }) => stamp.ino),
+    text(({ stamp }) => stamp.birthNs ?? 'NULL'),
+    text(({ nameKey }) => `"\\\\x${Buffer.from(nameKey, 'latin1').toString('hex')}"`),
+    text(({ stamp }) => stamp.size),
+    text(({ stamp }) => stamp.mtimeNs),
+    text(({ stamp }) => stamp.ctimeNs),
+  ]);
+  return rows.map(({ place }) => place - 1);
 }
 
 function generationOf(row: FileRow, slices: readonly SliceRow[]): KnownGeneration {

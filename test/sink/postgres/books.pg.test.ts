@@ -6,6 +6,8 @@ import { DEFAULT_DIALECT } from '../../../src/core/booked-dialect.ts';
 import { combine } from '../../../src/core/crc32.ts';
 import { FRESH } from '../../../src/core/chunk.ts';
 import type { Dialect } from '../../../src/core/slice.ts';
+import { identify } from '../../../src/source/identity.ts';
+import { sameKey } from '../../../src/source/stamp.ts';
 import { testChunk, testFile, testRows } from '../../support/chunks.ts';
 import { startTestServer } from '../../support/postgres.ts';
 import type { TestServer } from '../../support/postgres.ts';
@@ -42,6 +44,52 @@ test('a generation is found by its inode or its name, with its committed ranges'
   const head = { length: 300, hash: slice!.head!.hash };
   assert.deepEqual(known.slices, [{ start: 0, end: 300, firstLine: 1, lines: 3, crc: slice!.crc, head }]);
   assert.deepEqual(await books.find([{ nameBytes: Buffer.from('none'), ino: 1n }]), []);
+  await sink.leave();
+});
+
+test('files that stand as they did when they were done are told from all others, as the source would', async () => {
+  const database = await server.createDatabase();
+  const { sink, books } = await openSink(database);
+  const times = [1n, 2n, null];
+  const infos = Array.from({ length: 40 }, (_, index) => {
+    const file = testFile();
+    const nameBytes = Buffer.from([0x61 + (index % 2), 0xff, 0x5c, 0x22]);
+    const stamp = {
+      ...file.stamp,
+      dev: BigInt(1 + (index % 3 === 0 ? 1 : 0)),
+      ino: BigInt(index % 7),
+      birthNs: times[index % 3]!,
+    };
+    return { ...file, nameBytes, stamp: { ...stamp, size: 0, mtimeNs: BigInt(index % 4), ctimeNs: 5n } };
+  });
+  for (const [index, info] of infos.entries()) {
+    const ended = { info, stamp: info.stamp, blankLines: 0 };
+    if (index % 5 === 4) await books.end(ended, 'refused', 'for the test');
+    else await books.finish([ended]);
+  }
+  const asked = infos.flatMap(({ nameBytes, stamp }) => [
+    { nameBytes, stamp },
+    { nameBytes, stamp: { ...stamp, ctimeNs: 6n } },
+    { nameBytes, stamp: { ...stamp, birthNs: null } },
+    { nameBytes: Buffer.from('b'), stamp },
+  ]);
+  const known = await books.find(asked.map(({ nameBytes, stamp }) => ({ nameBytes, ino: stamp.ino })));
+  const expected = asked.flatMap((file, index) => {
+    const identity = identify(file, known, 'unread');
+    const isHere = identity.kind === 'settled' && sameKey(identity.known.info.stamp, file.stamp);
+    return isHere && identity.known.state === 'done' ? [index] : [];
+  });
+  const files = asked.map(({ nameBytes, stamp }) => ({ nameKey: nameBytes.toString('latin1'), stamp }));
+  const places = await books.unchanged(files);
+  assert.deepEqual(
+    [...places].toSorted((a, b) => a - b),
+    expected,
+  );
+  assert.ok(
+    expected.length > 5 && expected.length < asked.length / 2,
+    `${expected.length} of ${asked.length}`,
+  );
+  assert.deepEqual(await books.unchanged([]), []);
   await sink.leave();
 });
 
