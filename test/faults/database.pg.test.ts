@@ -10,6 +10,7 @@ import { csv, events } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
 import type { TestServer } from '../support/postgres.ts';
 import { until, withRoad } from '../support/road.ts';
+import type { Road } from '../support/road.ts';
 
 let server: TestServer;
 before(async () => (server = await startTestServer()));
@@ -18,6 +19,21 @@ after(() => server.stop());
 const COPYING = "SELECT pid FROM pg_stat_progress_copy WHERE relid = to_regclass('events')";
 const SLOW = `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.0005); RETURN NEW; END $$;
   CREATE TRIGGER slow BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION slow()`;
+
+/** Nobody else reads or writes the table until the returned function is called. */
+async function lockTable(road: Road): Promise<() => Promise<void>> {
+  const locker = new pg.Client(road.database.client);
+  await locker.connect();
+  await locker.query('BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE');
+  return () => locker.end();
+}
+
+const WAITING =
+  "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+
+function untilLockIsWaitedFor(road: Road): Promise<void> {
+  return until('a backend that waits', async () => (await road.query(WAITING)).length > 0);
+}
 
 test('kill -9 of the backend in the middle of a COPY costs a retry', () =>
   withRoad(server, async (road) => {
@@ -73,22 +89,11 @@ test('a lock on the table is waited for', () =>
   withRoad(server, async (road) => {
     await road.put('a.csv', csv(events(0, 10)));
     await road.once();
-    const locker = new pg.Client(road.database.client);
-    await locker.connect();
-    await locker.query('BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE');
+    const unlock = await lockTable(road);
     await road.put('b.csv', csv(events(10, 10)));
     const run = road.start(['--once', '--settle', '100ms']);
-    await until(
-      'a backend that waits',
-      async () =>
-        (
-          await road.query(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
-          )
-        ).length > 0,
-    );
-    await locker.query('ROLLBACK');
-    await locker.end();
+    await untilLockIsWaitedFor(road);
+    await unlock();
     assert.equal((await run.ended).code, 0);
     await road.balance(
       new Map([
@@ -190,19 +195,14 @@ test('a file renamed while its first batch waits for the server stands in the bo
   withRoad(server, async (road) => {
     await road.put('first.csv', csv(events(0, 10)));
     await road.once();
-    const locker = new pg.Client(road.database.client);
-    await locker.connect();
-    await locker.query('BEGIN; LOCK TABLE events IN ACCESS EXCLUSIVE MODE');
+    const unlock = await lockTable(road);
     await road.put('a.csv', csv(events(10, 10)));
     // Seldom: a rename in the very middle of a scan makes the file a new one, which is as good and not what is meant here.
     const run = road.start(['--scan-every', '3s', '--settle', '200ms']);
-    const waiting =
-      "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    await until('a backend that waits', async () => (await road.query(waiting)).length > 0);
+    await untilLockIsWaitedFor(road);
     await rename(road.path('a.csv'), road.path('b.csv'));
     await sleep(1_000);
-    await locker.query('ROLLBACK');
-    await locker.end();
+    await unlock();
     const states = async (): Promise<string[]> =>
       (await road.books()).map(({ name, state }) => `${name} ${state}`);
     await until('both to be done', async () => {

@@ -42,7 +42,10 @@ test('one that grows is read on, and an unterminated end of it is not taken for 
   writeFileSync(join(road.folder, 'c.csv'), HEADER + records(50, 51).trimEnd());
   await road.until(() => road.seen.has(50), 'the end of a file that never grew');
   await road.until(() => road.source.state.filesDone === 2, 'that one is done');
-  assert.deepEqual([...road.seen.keys()].toSorted((a, b) => a - b), [40, 50]);
+  assert.deepEqual(
+    [...road.seen.keys()].toSorted((a, b) => a - b),
+    [40, 50],
+  );
   appendFileSync(join(road.folder, 'a.csv'), more.slice(-5));
   await road.until(() => road.seen.has(41), 'its end');
   await road.until(() => road.source.state.filesDone === 3, 'all are done');
