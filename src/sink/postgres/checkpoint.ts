@@ -5,6 +5,7 @@ import type { QueryConfig } from 'pg';
 import { DEFAULT_DIALECT, sameDialect } from '../../core/booked-dialect.ts';
 import type { AcceptedSlice, GenerationId, GenerationInfo } from '../../core/slice.ts';
 import type { SettledChunk } from '../sink.ts';
+import { byteArray, hexArray, plainArray } from './arrays.ts';
 import { dialectColumns, dialectValues } from './dialect.ts';
 import type { Setup, Standing } from './standing.ts';
 
@@ -80,14 +81,14 @@ export function positionsQuery(
       systemIdentifier,
       databaseOid,
       ...sliceColumns(slices.map(({ slice }) => slice)),
-      heads.map((head) => (head === null ? null : `\\x${head.hash}`)),
-      heads.map((head) => head?.length ?? null),
-      slices.map(({ slice }) => slice.header),
-      slices.map(({ slice }) => slice.records),
-      slices.map(({ counts }) => counts?.inserted),
-      slices.map(({ counts }) => counts?.duplicates),
-      slices.map(({ counts }) => counts?.rejected),
-      slices.map(({ counts }) => counts?.conflicting),
+      hexArray(heads.map((head) => head?.hash ?? null)),
+      plainArray(heads.map((head) => head?.length)),
+      byteArray(slices.map(({ slice }) => slice.header)),
+      plainArray(slices.map(({ slice }) => slice.records)),
+      plainArray(slices.map(({ counts }) => counts?.inserted)),
+      plainArray(slices.map(({ counts }) => counts?.duplicates)),
+      plainArray(slices.map(({ counts }) => counts?.rejected)),
+      plainArray(slices.map(({ counts }) => counts?.conflicting)),
     ],
   };
 }
@@ -101,17 +102,17 @@ export function registerQuery(setup: Setup, files: readonly GenerationInfo[]): Q
 /** One array per column of `files`, in the order of `filesSql`; of the dialect one value per column where all have one. */
 function fileColumns(files: readonly NewFile[]): unknown[] {
   return [
-    files.map(({ file }) => file.id),
+    plainArray(files.map(({ file }) => file.id)),
     files.map(({ file }) => file.name),
-    files.map(({ file }) => file.nameBytes),
-    files.map(({ file }) => file.stamp.dev),
-    files.map(({ file }) => file.stamp.ino),
-    files.map(({ file }) => file.stamp.birthNs),
-    files.map(({ file }) => file.replaces),
-    files.map(({ end }) => end?.end ?? null),
-    files.map(({ file, end }) => (end === null ? null : file.stamp.mtimeNs)),
-    files.map(({ file, end }) => (end === null ? null : file.stamp.ctimeNs)),
-    files.map(({ end }) => end?.blankLines ?? null),
+    byteArray(files.map(({ file }) => file.nameBytes)),
+    plainArray(files.map(({ file }) => file.stamp.dev)),
+    plainArray(files.map(({ file }) => file.stamp.ino)),
+    plainArray(files.map(({ file }) => file.stamp.birthNs)),
+    plainArray(files.map(({ file }) => file.replaces)),
+    plainArray(files.map(({ end }) => end?.end)),
+    plainArray(files.map(({ file, end }) => (end === null ? null : file.stamp.mtimeNs))),
+    plainArray(files.map(({ file, end }) => (end === null ? null : file.stamp.ctimeNs))),
+    plainArray(files.map(({ end }) => end?.blankLines)),
     ...(dialectsOf(files) === 'one'
       ? dialectValues(files[0]?.file.dialect ?? DEFAULT_DIALECT)
       : dialectColumns(files.map(({ file }) => file.dialect))),
@@ -123,14 +124,14 @@ function dialectsOf(files: readonly NewFile[]): Dialects {
   return files.every(({ file }) => sameDialect(file.dialect, first)) ? 'one' : 'many';
 }
 
-function sliceColumns(slices: readonly AcceptedSlice[]): unknown[][] {
+function sliceColumns(slices: readonly AcceptedSlice[]): string[] {
   return [
-    slices.map((slice) => slice.file.id),
-    slices.map((slice) => slice.start),
-    slices.map((slice) => slice.end),
-    slices.map((slice) => slice.firstLine),
-    slices.map((slice) => slice.lines),
-    slices.map((slice) => slice.crc),
+    plainArray(slices.map((slice) => slice.file.id)),
+    plainArray(slices.map((slice) => slice.start)),
+    plainArray(slices.map((slice) => slice.end)),
+    plainArray(slices.map((slice) => slice.firstLine)),
+    plainArray(slices.map((slice) => slice.lines)),
+    plainArray(slices.map((slice) => slice.crc)),
   ];
 }
 
