@@ -20,7 +20,7 @@ import type { Desk } from './desk.ts';
 import { enter, forget, inBackground, letGo, noticeOnce, voidFlights, wake } from './desk.ts';
 import { contentSize } from './file.ts';
 import { Inquiry } from './inquiry.ts';
-import { applyScan, lookAgain, meet } from './looks.ts';
+import { applyEntries, applyScan, lookAgain, meet } from './looks.ts';
 import { nameFilter, nameKey, ownBytes, printableName, textOfKey } from './names.ts';
 import { offer } from './offer.ts';
 import type { DirectoryOptions, Settings } from './options.ts';
@@ -235,10 +235,15 @@ class Directory implements DirectorySource {
     desk.looks += 1;
     const lookNumber = desk.looks;
     const isLastLook = this.#lastLook;
-    const result = await scan(this.#rule);
-    // What is found later is new, or comes back, and the books are asked for all that they know of it.
-    if (!this.#scanned && desk.era === era) await recognise(desk, result.entries, lookNumber);
-    if (desk.era !== era || desk.closed) return;
+    const isOver = (): boolean => desk.era !== era || desk.closed;
+    const result = await scan(this.#rule, async (entries) => {
+      // What is found later is new, or comes back, and the books are asked for all that they know of it.
+      if (!this.#scanned && !isOver()) await recognise(desk, entries, lookNumber);
+      if (isOver()) return;
+      applyEntries(desk, entries, lookNumber);
+      this.#inquiry.start();
+    });
+    if (isOver()) return;
     const root = result.unreadable.find(({ place }) => place.length === 0);
     this.#noteFolder(root?.code ?? null);
     noteUnreadable(desk, result.unreadable);

@@ -122,12 +122,16 @@ function rename(desk: Desk, file: SourceFile, key: string): void {
   file.nameIsNew = true;
 }
 
-/** A complete scan came back: files that it did not see are not in the folder any more. */
-export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): void {
-  for (const entry of result.entries) {
+/** Files that a scan has seen. */
+export function applyEntries(desk: Desk, entries: readonly Entry[], lookNumber: number): void {
+  for (const entry of entries) {
     const file = meet(desk, entry, lookNumber);
     if (file !== null) desk.counts.foundByScan += 1;
   }
+}
+
+/** A scan is complete, and its entries are applied: files that it did not see are not in the folder any more. */
+export function applyScan(desk: Desk, result: ScanResult, lookNumber: number): void {
   for (const { nameBytes, why } of result.skipped) {
     noticeOnce(desk, `skip:${why}:${nameKey(nameBytes)}`, `${printableName(nameBytes)} is ignored: ${why}`);
   }
