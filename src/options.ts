@@ -1,7 +1,7 @@
 // The one option table: flag, environment name, default, unit, help, and the commands that take it. Types, help texts and the
 // README's table all come from here. Reading argv and the environment is done in options/read.ts, help in options/help.ts.
 
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import {
   countRange,
   delimiter,
@@ -11,6 +11,7 @@ import {
   identifier,
   label,
   oneOf,
+  orAuto,
   patterns,
   rate,
   share,
@@ -74,16 +75,6 @@ function option<T, const C extends readonly CommandName[], const D extends Defau
 }
 
 const DAY_MS = 86_400_000;
-
-/** On two cores PostgreSQL needs more of the machine than parsing does; beyond four workers it is the only bottleneck. */
-function defaultWorkers(): number {
-  return Math.max(1, Math.min(4, availableParallelism() - 1));
-}
-
-/** Each worker has one slice at hand and one waiting; each lane one batch of two slices at hand and one waiting. */
-function defaultSlots({ workers, lanes }: Readonly<Record<string, unknown>>): number {
-  return 2 * Number(workers) + 4 * Number(lanes);
-}
 
 /** Commands that look into the books of a source. */
 const BOOKS = [
@@ -285,23 +276,44 @@ export const OPTIONS = {
   }),
   lanes: option({
     flag: 'lanes',
-    kind: wholeNumber(1, 64),
-    default: '2',
-    help: 'connections that write at the same time',
+    kind: orAuto(wholeNumber(1, 64)),
+    default: 'auto',
+    help: 'connections that write at the same time; auto: 2, and more (at most 16; one per core where the database is on this machine) while each makes a long load faster',
     commands: ['run'],
   }),
   workers: option({
     flag: 'workers',
-    kind: wholeNumber(1, 256),
-    default: { text: 'one less than cores, 1 to 4', value: defaultWorkers },
-    help: 'threads that parse (run) or make rows (generate)',
+    kind: orAuto(wholeNumber(1, 256)),
+    default: 'auto',
+    help: 'threads that parse (run) or make rows (generate); auto: 1, and more (one less than cores, at most 8) when the lanes have to wait for them; generate: one less than cores, 1 to 4',
     commands: ['run', 'generate'],
   }),
   slots: option({
     flag: 'slots',
-    kind: wholeNumber(2, 4096),
-    default: { text: '2 x workers + 4 x lanes', value: defaultSlots },
-    help: 'slices in flight at most; each is up to 4 MiB of file and takes about three times that in memory',
+    kind: orAuto(wholeNumber(2, 4096)),
+    default: 'auto',
+    help: 'slices in flight at most; each is up to 4 MiB of file and takes about three times that in memory; auto: 2 for each worker and 4 for each lane, 10 at first, at most a quarter of the memory',
+    commands: ['run'],
+  }),
+  throttle: option({
+    flag: 'throttle',
+    kind: oneOf(['auto', 'off']),
+    default: 'auto',
+    help: 'auto: write less, and say so, while commits or replicas of the database are slower than the next two options allow',
+    commands: ['run'],
+  }),
+  commitMsMax: option({
+    flag: 'commit-max',
+    kind: duration(1, DAY_MS),
+    default: '1s',
+    help: '--throttle auto: how long a COMMIT may take (median of the last ones)',
+    commands: ['run'],
+  }),
+  replicaLagMax: option({
+    flag: 'replica-lag-max',
+    kind: size(1, 2 ** 50),
+    default: '1GiB',
+    help: '--throttle auto: how much WAL a connected replica may have still to replay',
     commands: ['run'],
   }),
   synchronousCommit: option({

@@ -10,6 +10,7 @@ import type { DedupSet } from './core/dedup.ts';
 import type { GenerationId } from './core/slice.ts';
 import { Slots } from './core/slots.ts';
 import { MillraceError } from './errors.ts';
+import type { Pace } from './pacemaker.ts';
 import type { Pool } from './pool.ts';
 import type { SettledChunk, Sink, WriteResult } from './sink/sink.ts';
 import type { Source, SourceTask, Verdict } from './source/source.ts';
@@ -33,8 +34,8 @@ export interface Rooms {
   readonly dedup: DedupSet;
   readonly sink: Sink;
   readonly meters: RoadMeters;
-  /** Tasks in flight at most. */
-  readonly slots: number;
+  /** How many lanes write, how many tasks are in flight, how long lanes rest. */
+  readonly pace: Pace;
 }
 
 /** `stop`: take nothing new, finish what is in flight. `abort`: roll back now. */
@@ -86,6 +87,8 @@ class Flow {
   readonly #slots: Slots;
   readonly #over = new AbortController();
   readonly #abort: AbortSignal;
+  /** Asked to end: nobody rests any more. */
+  readonly #hurry: AbortSignal;
   readonly #parsing = new Set<Promise<void>>();
   readonly #dispatchedMs = new Map<SourceTask, number>();
   /** Chunks between dedup and the end of their transaction. */
@@ -103,8 +106,9 @@ class Flow {
     this.#queue = queue;
     this.#forget = forget;
     this.#ending = ending;
-    this.#slots = new Slots(rooms.slots);
+    this.#slots = new Slots(() => rooms.pace.slots);
     this.#abort = AbortSignal.any([ending.abort, this.#over.signal]);
+    this.#hurry = AbortSignal.any([ending.stop, this.#abort]);
   }
 
   /** Null when everything is done or stopped; otherwise why a restart is needed. */
@@ -189,14 +193,16 @@ class Flow {
 
   /** Room 6: a lane takes whatever is ready as soon as it is free; small batches when idle, large ones under load. */
   async #write(lane: number): Promise<void> {
-    const { sink, dedup, meters } = this.#rooms;
+    const { sink, dedup, meters, pace } = this.#rooms;
     while (!this.#abort.aborted) {
-      const batch = this.#queue.take((chunk) => dedup.isSuspect(chunk));
+      if (this.#queue.length > 0) await pace.rest(lane, this.#hurry);
+      const batch = lane < pace.lanes ? this.#queue.take((chunk) => dedup.isSuspect(chunk)) : null;
       if (batch === null) {
         if (this.#fed) break;
         await this.#chunkBell.wait();
         continue;
       }
+      pace.took(lane);
       const beganMs = performance.now();
       for (const chunk of batch.chunks)
         meters.room('batch', beganMs - (this.#judged.get(chunk)?.atMs ?? beganMs));
@@ -204,6 +210,7 @@ class Flow {
       const writtenMs = performance.now();
       meters.room('write', writtenMs - beganMs);
       this.#settle(batch, result);
+      pace.wrote(lane, result.kind === 'committed' ? batch : null);
       meters.room('settle', performance.now() - writtenMs);
     }
     if (this.#fed && this.#judged.size === 0) this.#over.abort();

@@ -13,6 +13,10 @@ export interface Pool {
   parse(task: ParseTask): Promise<ParsedChunk>;
   /** Takes rows back whose transaction is known to have committed: their memory serves a later task. Nobody may read them any more. */
   reuse(rows: Rows): void;
+  /** Tasks that wait for a worker. */
+  readonly tasksWaiting: number;
+  /** Threads from now on, at most. More are made when tasks wait for them; one that is there stays. */
+  allow(workers: number): void;
   /** Share of time the workers were busy, 0 to 1. */
   utilization(): number;
   /** Lets running tasks end, at most `deadlineMs`, then ends the threads. */
@@ -24,6 +28,7 @@ const ATTEMPTS = 3;
 /** A slice parses in some 20 ms; a worker that has not answered by then is spinning or stuck in a dead file system. */
 const TASK_MS_MAX = 120_000;
 
+/** `workers`: threads at first, and as long as `allow` does not say otherwise. */
 export function openPool(options: { workers: number; onError: (error: Error) => void }): Pool {
   const piscina = new Piscina<ParseOrder, ParsedChunk>({
     filename: new URL('../workers/parse.ts', import.meta.url).href,
@@ -38,12 +43,25 @@ export function openPool(options: { workers: number; onError: (error: Error) => 
   const spares = new Spares();
   piscina.on('error', options.onError); // errors after a task returned are seen by nobody else
   return {
-    workers: options.workers,
+    get workers() {
+      return piscina.threads.length;
+    },
+    get tasksWaiting() {
+      return piscina.queueSize;
+    },
+    allow: (workers) => allow(piscina, workers),
     parse: (task) => parseWithRetry(piscina, task, spares, options.onError),
     reuse: ({ bytes }) => spares.put(bytes.buffer),
     utilization: () => piscina.utilization,
     close: (deadlineMs) => closeWithin(piscina, deadlineMs),
   };
+}
+
+/** piscina reads its live options at each task; the minimum is what it fills up when a thread has died. */
+function allow({ options }: Piscina<ParseOrder, ParsedChunk>, workers: number): void {
+  if (workers <= options.maxThreads) return;
+  options.maxThreads = workers;
+  options.minThreads = workers;
 }
 
 async function parseWithRetry(

@@ -52,7 +52,11 @@ describe('values', () => {
     assert.equal(values.dedupMemoryBytes, 256 * 2 ** 20);
     assert.equal(values.settleGrowingMs, 600_000);
     assert.equal(values.archiveDir, null);
-    assert.ok(values.workers >= 1);
+    assert.deepEqual(
+      [values.workers, values.lanes, values.slots, values.throttle],
+      [null, null, null, 'auto'],
+    );
+    assert.deepEqual([values.commitMsMax, values.replicaLagMax], [1_000, 2 ** 30]);
   });
 
   test('what rejects does is its first word, and options of the export belong to it alone', () => {
@@ -92,9 +96,9 @@ describe('values', () => {
     assert.deepEqual([generate.duplicates, generate.invalid, generate.seed], [0.025, 0.25, null]);
   });
 
-  test('the slots follow from the workers and lanes that were given', () => {
-    assert.equal(run('run --workers 3 --lanes 5').slots, 26);
-    assert.equal(run('run --workers 3 --slots 7').slots, 7);
+  test('a number may be left to the program by a word', () => {
+    const { workers, lanes, slots } = run('run --workers 3 --lanes auto --slots 7');
+    assert.deepEqual([workers, lanes, slots], [3, null, 7]);
   });
 
   test('a value that does not fit is refused in one form, with what it must be and what it is', () => {

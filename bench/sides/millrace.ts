@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { OPTIONS } from '../../src/options.ts';
+import { LANES_START, workersRange } from '../../src/commands/pacing.ts';
 import { environmentOf } from '../environment.ts';
 import { MAIN } from '../load.ts';
 import type { Scratch } from '../scratch.ts';
@@ -86,10 +86,10 @@ function openRun(scratch: Scratch, args: readonly string[]): OpenSide {
 
 function workersOf(args: readonly string[]): number {
   const at = args.indexOf('--workers');
-  return at >= 0 ? Number(args[at + 1]) : OPTIONS.workers.default.value();
+  return workersRange(at >= 0 ? Number(args[at + 1]) : null).max;
 }
 
 export function lanesOf(args: readonly string[]): number {
   const at = args.indexOf('--lanes');
-  return Number(at >= 0 ? args[at + 1] : OPTIONS.lanes.default);
+  return at >= 0 ? Number(args[at + 1]) : LANES_START;
 }

@@ -2,6 +2,7 @@
 // their bytes: workers/generate.ts; the files: generate/target.ts.
 
 import { randomInt } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { planFiles } from '../core/generate/files.ts';
 import { EXIT, MillraceError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
@@ -30,6 +31,8 @@ export type Written = { -readonly [K in Exclude<keyof GenerateSummary, 'seed'>]:
 
 /** One file a second, when nothing says how much is wanted. */
 const DEFAULT_INTERVAL_MS = 1000;
+/** More make no more rows: the main thread writes them all. */
+const WORKERS_MAX = 4;
 
 const SEED_END = 2 ** 32;
 
@@ -67,7 +70,7 @@ export async function writeEvents(
   const blocks = makeBlocks(
     planFiles({ seed, rowsPerFile, files, rows }),
     { seed, duplicates, invalid, quoted },
-    options.workers,
+    options.workers ?? Math.max(1, Math.min(WORKERS_MAX, availableParallelism() - 1)),
   );
   try {
     return { ...(await writeBlocks(blocks, target, pace, signal, progress)), seed };

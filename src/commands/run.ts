@@ -8,6 +8,7 @@ import type { ExitCode } from '../errors.ts';
 import type { RunOptions } from '../options.ts';
 import { runPipeline } from '../pipeline.ts';
 import type { Ending, RoadMeters } from '../pipeline.ts';
+import type { Pacemaker } from '../pacemaker.ts';
 import { openPool } from '../pool.ts';
 import { events } from '../schema/events.ts';
 import type { SettledChunk, SinkEvents } from '../sink/sink.ts';
@@ -26,6 +27,7 @@ import { runSummary, summaryText } from '../telemetry/summary.ts';
 import { counted } from '../telemetry/text.ts';
 import type { CommandIo } from './command.ts';
 import { dialectOf } from './dialect.ts';
+import { lanesRange, openPacemaker, replicaWatch, workersRange } from './pacing.ts';
 import { tellingVariables } from './pins.ts';
 import { programVersion } from './version.ts';
 
@@ -55,27 +57,34 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
     say: (line) => log.info(line),
   });
   closing.defer(() => target.close());
+  const workers = workersRange(options.workers);
   const pool = openPool({
-    workers: options.workers,
+    workers: workers.start,
     onError: (error) => log.error({ err: error }, 'a parse worker failed'),
   });
   closing.defer(() => pool.close(POOL_CLOSE_MS_MAX));
   const progress = options.quiet ? null : startProgress({ meters, files: () => source.state, screen, log });
   closing.defer(() => progress?.end());
+  const lanes = lanesRange(options.lanes, target);
+  const openLane = (lane: number): Promise<boolean> => sink?.prepare(lane) ?? Promise.resolve(false);
+  const pace = openPacemaker({ options, lanes, workers, pool, openLane, meters, log });
   const sink = await openPostgresSink({
     target,
     table: events,
     tableName: options.table,
     source: options.source ?? options.inputDir,
-    lanes: options.lanes,
+    lanes: lanes.max,
     synchronousCommit: options.synchronousCommit === 'on',
-    events: sinkEvents(meters, log, ending),
+    events: sinkEvents(meters, log, ending, pace),
     firstLoad: {
       mode: options.firstLoad,
       backlogBytes: () => source.state.bytesWaiting,
       stop: ending.stop,
       told: (text) => log.info(text),
-      building: (text) => meters.waiting(text),
+      building: (text) => {
+        meters.waiting(text);
+        pace.disturbed();
+      },
     },
     programVersion: programVersion(),
     abort: ending.abort,
@@ -93,10 +102,7 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
   );
 
   const dedup = new DedupSet({ memoryBytes: options.dedupMemoryBytes, seed: randomInt(2 ** 32) });
-  await runPipeline(
-    { source, pool, dedup, sink, meters: roadMeters(meters, log), slots: options.slots },
-    ending,
-  );
+  await runPipeline({ source, pool, dedup, sink, meters: roadMeters(meters, log), pace }, ending);
   await source.close();
   progress?.end();
   return conclude(options, io, meters, source);
@@ -132,16 +138,19 @@ function openSource(options: RunOptions, meters: Meters, log: Logger): Promise<D
   });
 }
 
-function sinkEvents(meters: Meters, log: Logger, ending: GracefulEnding): SinkEvents {
+function sinkEvents(meters: Meters, log: Logger, ending: GracefulEnding, pace: Pacemaker): SinkEvents {
   return {
     waiting: (reason) => {
       meters.waiting(reason);
+      pace.disturbed();
       ending.sinkWaits(reason !== null);
       if (reason === null) log.info('the database answers again, going on');
       else log.warn(`waiting: ${reason}`);
     },
     notice: (text) => log.warn(text),
     retried: (sqlstate) => meters.retried(sqlstate),
+    committed: (ms) => pace.committed(ms),
+    ...(pace.throttles && { replicas: replicaWatch(pace, log) }),
   };
 }
 

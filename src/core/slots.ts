@@ -3,11 +3,12 @@
 // waits behind a large backlog.
 
 export class Slots {
-  readonly count: number;
+  readonly #count: () => number;
   readonly #taken = new Set<object>();
 
-  constructor(count: number) {
-    this.count = count;
+  /** How many there are may change at any time; what is taken stays taken. */
+  constructor(count: () => number) {
+    this.#count = count;
   }
 
   get inFlight(): number {
@@ -16,9 +17,10 @@ export class Slots {
 
   /** What a new task may be: any, only a small one (the last slot), or none. */
   get room(): 'any' | 'small' | 'none' {
-    const free = this.count - this.#taken.size;
+    const count = this.#count();
+    const free = count - this.#taken.size;
     if (free <= 0) return 'none';
-    return free === 1 && this.count > 1 ? 'small' : 'any';
+    return free === 1 && count > 1 ? 'small' : 'any';
   }
 
   take(task: object): void {

@@ -43,6 +43,14 @@ export function wholeNumber(min: number, max: number): Kind<number> {
   };
 }
 
+/** The word `auto`, which is null, or what another kind takes. */
+export function orAuto<T>({ placeholder, judge }: Kind<T>): Kind<T | null> {
+  return {
+    placeholder: `${placeholder}|auto`,
+    judge: (text) => (text === 'auto' ? null : judge(text)),
+  };
+}
+
 /** Events a second and the like: above 0. */
 export const rate: Kind<number> = {
   placeholder: 'N',

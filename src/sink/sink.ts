@@ -44,16 +44,29 @@ export interface SinkEvents {
   waiting(reason: string | null): void;
   notice(text: string): void;
   retried(sqlstate: string): void;
+  /** COMMIT alone took so many ms. */
+  committed?(ms: number): void;
+  /** Every few seconds. Without it nobody asks the database. */
+  replicas?(replicas: Replicas): void;
+}
+
+export interface Replicas {
+  /** WAL that the slowest one has not replayed; 0 without any. */
+  readonly lagBytes: number;
+  /** Replicas that this user may not look at. */
+  readonly hidden: number;
 }
 
 export interface Sink {
-  /** Lanes write at the same time; lane i writes one batch after the other. */
+  /** Lanes write at the same time, so many at most; lane i writes one batch after the other. */
   readonly lanes: number;
   /**
    * The take-over (first call) or the fence again after a restart in process: exclusive lock, epoch, checkpoint. Waits with back-off
    * while the database is away; null when `abort` fires meanwhile. Throws MillraceError 'fenced' when another instance has taken over since.
    */
   open(abort: AbortSignal): Promise<{ readonly forget: bigint; readonly books: Books } | null>;
+  /** Opens the connection of a lane that does not write yet. False when there is none to be had just now; never throws. */
+  prepare(lane: number): Promise<boolean>;
   write(lane: number, batch: Batch, abort: AbortSignal): Promise<WriteResult>;
   /**
    * Watches what must stay true while nothing is written: every few seconds reads the lease and looks for commits that vanished.

@@ -61,6 +61,10 @@ export interface Snapshot {
   readonly latencyRecent: TimeSummary;
   /** Why nothing is written just now, or null. */
   readonly waiting: string | null;
+  /** Why lanes rest between batches just now. */
+  readonly slowed: readonly string[];
+  /** Rests of all lanes together. */
+  readonly restedMs: number;
   /** Tries that were made again, by SQLSTATE. */
   readonly retries: ReadonlyMap<string, number>;
   readonly restarts: readonly string[];
@@ -102,6 +106,10 @@ export interface Meters {
   /** A refused record that `settled` does not bring: one that the database refused. */
   reject(sample: RejectSample, records?: number): void;
   waiting(reason: string | null): void;
+  /** Something of the database is too slow, or not any more (null), so that lanes rest between batches. */
+  slowed(measure: string, reason: string | null): void;
+  /** A lane has rested. */
+  rested(ms: number): void;
   retried(sqlstate: string): void;
   restarted(reason: string): void;
   refused(name: string | null, reason: string): void;
@@ -143,6 +151,8 @@ class RunMeters implements Meters {
   #bytes = 0;
   #batches = 0;
   #waiting: string | null = null;
+  readonly #slowed = new Map<string, string>();
+  #restedMs = 0;
 
   constructor(rejectsShown: number, now: () => number) {
     this.#rejectsShown = rejectsShown;
@@ -194,6 +204,15 @@ class RunMeters implements Meters {
     this.#waiting = reason;
   }
 
+  slowed(measure: string, reason: string | null): void {
+    if (reason === null) this.#slowed.delete(measure);
+    else this.#slowed.set(measure, reason);
+  }
+
+  rested(ms: number): void {
+    this.#restedMs += ms;
+  }
+
   retried(sqlstate: string): void {
     add(this.#retries, sqlstate, 1);
   }
@@ -224,6 +243,8 @@ class RunMeters implements Meters {
       latency: this.#latency.summary(),
       latencyRecent: this.#recent.summary(),
       waiting: this.#waiting,
+      slowed: [...this.#slowed.values()],
+      restedMs: this.#restedMs,
       retries: this.#retries,
       restarts: this.#restarts,
       refused: this.#refused,

@@ -97,10 +97,10 @@ function rateOverall({ counts, activeMs }: Snapshot): number {
 
 /** One line for a terminal; where it is narrow, what can be missed is left out. */
 export function progressLine(snapshot: Snapshot, files: FileGauges, now: Rates, columns: number): string {
-  const { counts, latencyRecent: latency, waiting } = snapshot;
+  const { counts, latencyRecent: latency, waiting, slowed } = snapshot;
   const pace =
     waiting === null
-      ? `${count(now.rows)} rows/s (${count(rateOverall(snapshot))} in all)`
+      ? `${count(now.rows)} rows/s (${count(rateOverall(snapshot))} in all)${slowed.length === 0 ? '' : ', slowed down'}`
       : `waiting: ${printable(waiting)}`;
   const backlog = files.bytesWaiting < BACKLOG_BYTES_MIN ? '' : backlogPart(files.bytesWaiting, now.bytes);
   const rejected = counts.rejected === 0 ? '' : `${count(counts.rejected)} rejected`;
@@ -145,5 +145,6 @@ function progressFields(snapshot: Snapshot, files: FileGauges, now: Rates): Reco
       now.bytes >= 1 && { secondsLeft: Math.round(files.bytesWaiting / now.bytes) }),
     ...(latency.count > 0 && { p50Ms: hundredth(latency.p50), p99Ms: hundredth(latency.p99) }),
     ...(waiting !== null && { waiting }),
+    ...(snapshot.slowed.length > 0 && { slowed: snapshot.slowed }),
   };
 }

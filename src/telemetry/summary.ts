@@ -22,16 +22,19 @@ export interface RunSummary extends Counts, RunFiles {
   /** Of the duplicates, those with other values than the stored row. */
   readonly duplicatesConflicting: number;
   readonly seconds: number;
+  /** That lanes rested because the database was slow, all lanes together. */
+  readonly restedSeconds: number;
 }
 
 export function runSummary(
-  { counts, conflicting, elapsedMs }: Snapshot,
+  { counts, conflicting, elapsedMs, restedMs }: Snapshot,
   { files, refusedFiles }: RunFiles,
 ): RunSummary {
   const { records, inserted, duplicates, rejected } = counts;
   const seconds = Math.round(elapsedMs) / 1000;
   const sums = { records, inserted, duplicates, duplicatesConflicting: conflicting, rejected };
-  return { files, ...sums, refusedFiles, seconds };
+  const restedSeconds = Math.round(restedMs) / 1000;
+  return { files, ...sums, refusedFiles, seconds, restedSeconds };
 }
 
 const HEADER = ['file', 'read', 'inserted', 'duplicates', 'rejected', 'seconds', 'rows/s'];
@@ -136,8 +139,16 @@ function troubleSection(word: string, { count: all, first }: TroubleList): strin
 }
 
 /** Troubles that were overcome; a person wants to know that they happened. */
-function incidents({ retries, restarts }: Snapshot): string[] {
+function incidents({ retries, restarts, restedMs }: Snapshot): string[] {
   const tries = [...retries].map(([sqlstate, times]) => `${sqlstate} ${counted(times, 'time')}`);
   const again = tries.length === 0 ? [] : [`tried again after database errors: ${tries.join(', ')}`];
-  return [...again, ...restarts.map((reason) => `began again from the checkpoint: ${printable(reason)}`)];
+  const rests =
+    restedMs === 0
+      ? []
+      : [`slowed down for the sake of the database: lanes rested for ${timeText(restedMs)} in all`];
+  return [
+    ...rests,
+    ...again,
+    ...restarts.map((reason) => `began again from the checkpoint: ${printable(reason)}`),
+  ];
 }

@@ -71,7 +71,7 @@ describe('the chunk queue', () => {
 
 describe('the slots', () => {
   test('keep the last one for a small task', () => {
-    const slots = new Slots(2);
+    const slots = new Slots(() => 2);
     const [large, small] = [{}, {}];
     assert.equal(slots.room, 'any');
     slots.take(large);
@@ -85,7 +85,7 @@ describe('the slots', () => {
   });
 
   test('of which there is only one serve any task', () => {
-    assert.equal(new Slots(1).room, 'any');
+    assert.equal(new Slots(() => 1).room, 'any');
   });
 });
 

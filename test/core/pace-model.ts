@@ -2,8 +2,8 @@
 // the figures measured on two cores. A virtual clock in steps, no chance but a seeded one. It drives the real controller (src/core/pace.ts),
 // or fixed numbers. Not a model of what is promised of rows.
 
-import { PaceControl, slotsFor } from '../../src/core/pace.ts';
-import type { PaceOptions } from '../../src/core/pace.ts';
+import { slotsFor } from '../../src/core/pace.ts';
+import type { PaceControl, PaceOptions } from '../../src/core/pace.ts';
 
 export interface World {
   readonly name: string;
@@ -178,7 +178,8 @@ class Simulation {
   #work(nowMs: number): void {
     const { cores, remote, contention, rowUs = 10, parseUs = 0.77, mainUs = 0.6 } = this.#world;
     const storing = this.#lanes.filter((writing) => writing !== null && writing.rowsLeft > 0).length;
-    const [here, there] = remote === null ? [this.#parsing.length + storing, 0] : [this.#parsing.length, storing];
+    const [here, there] =
+      remote === null ? [this.#parsing.length + storing, 0] : [this.#parsing.length, storing];
     const share = Math.min(1, cores / Math.max(1, here));
     const theirs = remote === null ? share : Math.min(1, remote.cores / Math.max(1, there));
     const parsed = (STEP_MS * 1000 * share) / parseUs;
@@ -191,7 +192,8 @@ class Simulation {
       this.#parsing.splice(this.#parsing.indexOf(done), 1);
       this.#ready.push(done);
     }
-    for (const [lane, writing] of this.#lanes.entries()) if (writing !== null) this.#store(lane, writing, stored, nowMs);
+    for (const [lane, writing] of this.#lanes.entries())
+      if (writing !== null) this.#store(lane, writing, stored, nowMs);
   }
 
   #store(lane: number, writing: Writing, stored: number, nowMs: number): void {
@@ -203,7 +205,8 @@ class Simulation {
     const rows = writing.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
     this.#lanes[lane] = null;
     this.#inFlight -= writing.chunks.length;
-    if (this.#load !== 'backlog') this.#latencies.push(...writing.chunks.map(({ arrivedMs }) => nowMs - arrivedMs));
+    if (this.#load !== 'backlog')
+      this.#latencies.push(...writing.chunks.map(({ arrivedMs }) => nowMs - arrivedMs));
     this.#control.committed(nowMs, COMMIT_MS);
     this.#restUntil[lane] = nowMs + this.#control.wrote(lane, nowMs, rows, this.#tasks.length > 0);
   }

@@ -13,6 +13,7 @@ const ROOMS = [
   ['folders', 'src/folders.ts'],
   ['pipeline', 'src/pipeline.ts'],
   ['pool', 'src/pool.ts'],
+  ['pacemaker', 'src/pacemaker.ts'],
   ['commands', 'src/commands/'],
   ['schema', 'src/schema/'],
   ['core', 'src/core/'],
@@ -34,6 +35,7 @@ const PARTS = [
   'options',
   'pipeline',
   'pool',
+  'pacemaker',
   'source',
   'sink',
   'telemetry',
@@ -47,6 +49,7 @@ const MAY_IMPORT: Record<Room, readonly Room[]> = {
   dashboard: ['telemetry', ...FLOOR],
   pipeline: ['core', 'errors'],
   pool: FLOOR,
+  pacemaker: FLOOR,
   source: [...FLOOR, 'failpoints', 'folders'],
   sink: [...FLOOR, 'failpoints', 'folders'],
   workers: [...FLOOR, 'failpoints'],
@@ -63,7 +66,7 @@ const MAY_IMPORT: Record<Room, readonly Room[]> = {
 
 /** Files of which a room may use the types, and only those: it is handed the opened things. */
 const MAY_IMPORT_TYPES: Partial<Record<Room, readonly string[]>> = {
-  pipeline: ['src/source/source.ts', 'src/sink/sink.ts', 'src/pool.ts', 'src/telemetry/'],
+  pipeline: ['src/source/source.ts', 'src/sink/sink.ts', 'src/pool.ts', 'src/pacemaker.ts', 'src/telemetry/'],
   pool: ['workers/'],
   options: ['src/schema/table.ts'],
 };

@@ -162,16 +162,19 @@ async function commit(
 /** Returns a WAL position at or after the commit when it was not flushed, else null. */
 async function sendCommit(
   client: pg.Client,
-  { synchronousCommit }: Setup,
+  { synchronousCommit, events }: Setup,
   owed: readonly Statement[],
 ): Promise<bigint | null> {
   const position = synchronousCommit
     ? ''
     : "; SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::text AS lsn";
-  const answers = await together(client, [...owed, { step: 'commit', query: `COMMIT${position}` }]);
+  let tookMs = 0;
+  const statements: Statement[] = [...owed, { step: 'commit', query: `COMMIT${position}` }];
+  const answers = await together(client, statements, (ms) => (tookMs = ms));
   const [committed, where] = [answers.at(-1)].flat() as pg.QueryResult<{ lsn: string }>[];
   if (committed?.command !== 'COMMIT')
     throw new MillraceError('internal', `COMMIT was answered with ${committed?.command}`);
+  events.committed?.(tookMs);
   return synchronousCommit ? null : BigInt(where?.rows[0]?.lsn ?? 0);
 }
 

@@ -37,7 +37,7 @@ export interface PostgresSinkOptions {
   readonly tableName: TableName;
   /** Name of the lease, normally the absolute path of the input folder. */
   readonly source: string;
-  /** Connections that write at the same time; one more is used for the books. */
+  /** Connections that write at the same time, at most; one more is used for the books. */
   readonly lanes: number;
   /** false: commits are acknowledged before they are on disk; rows and positions may vanish together in a crash. */
   readonly synchronousCommit: boolean;
@@ -159,6 +159,19 @@ class LanesAndBooks implements PostgresSink {
     this.#taken = true;
     this.#opened = this.#furnish(taken.standing, taken.prospect);
     return { forget: taken.standing.forget, books: this.#opened.books };
+  }
+
+  async prepare(lane: number): Promise<boolean> {
+    const slot = this.#opened?.lanes[lane];
+    if (this.#opened === null || slot === undefined) return false;
+    const { standing, bell, closing } = this.#opened;
+    try {
+      await sessionOf(slot, this.#setup, standing, () => bell.ring());
+    } catch {
+      return false; // whatever it is, a lane that writes, or the watch, meets it too and judges it
+    }
+    if (closing.signal.aborted) drop(slot);
+    return !closing.signal.aborted;
   }
 
   async write(lane: number, batch: Batch, abort: AbortSignal): Promise<WriteResult> {

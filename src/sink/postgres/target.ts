@@ -32,6 +32,11 @@ const CONNECT_MS_MAX = 10_000;
 const SERVER_VERSION_MIN = 140_000;
 const LOGINS_DEFAULT: readonly Login[] = ['scram-sha-256'];
 
+/** It runs on our own processors: reached over a Unix socket or the loopback. */
+export function sharesMachine({ client: { host = '' } }: DatabaseTarget): boolean {
+  return host.startsWith('/') || /^(localhost|127(\.\d+){3}|::1)$/i.test(host);
+}
+
 /**
  * What every connection is set to; users' own defaults for their database must not stall or cut a load.
  */

@@ -14,17 +14,26 @@ export interface Statement {
 /**
  * Sends all of them at once and returns their results in order. They must stand inside an open transaction: when one fails, the server
  * refuses those behind it, and a COMMIT among them rolls back. Throws StepFault with the step of the first that failed; when the
- * connection went away it is the step of the last, since any of them may have been carried out.
+ * connection went away it is the step of the last, since any of them may have been carried out. `lastTook`: ms from the answer to the last
+ * but one, or from the sending, to the answer to the last.
  */
-export async function together(client: pg.Client, statements: readonly Statement[]): Promise<QueryResult[]> {
+export async function together(
+  client: pg.Client,
+  statements: readonly Statement[],
+  lastTook: (ms: number) => void = () => {},
+): Promise<QueryResult[]> {
   const line = client as PipelinedClient;
   const { stream } = client.connection;
   stream.cork();
   line.pipeline = true;
   const sent = statements.map(({ query }) => client.query(query as string));
   stream.uncork();
+  let beganMs = performance.now();
+  const began = (): void => void (beganMs = performance.now());
+  sent.at(-2)?.then(began, began);
   const answers = await Promise.allSettled(sent);
   line.pipeline = false;
+  lastTook(performance.now() - beganMs);
   const failed = answers.findIndex(({ status }) => status === 'rejected');
   const refused = answers[failed];
   if (refused?.status !== 'rejected')

@@ -8,6 +8,7 @@ import { drop, sessionOf, untilDone, withDeadline } from './connector.ts';
 import { RestartNeeded, during } from './fault.ts';
 import { readLease } from './fence.ts';
 import { verifyCommits } from './recover.ts';
+import { askReplicas } from './replicas.ts';
 import { destroy } from './session.ts';
 import type { Session } from './session.ts';
 import type { Setup, Standing } from './standing.ts';
@@ -67,6 +68,9 @@ async function look({ setup, standing, slot, lanes, bell }: WatchTools): Promise
       await verifyCommits(session, standing);
       await readLease(session, setup, standing);
       await cutOrphans(session, lanes);
+      const { events } = setup;
+      const replicas = events.replicas === undefined ? null : await askReplicas(session);
+      if (replicas !== null) events.replicas?.(replicas);
     });
   } catch (error) {
     drop(slot);
