@@ -22,6 +22,7 @@ interface Trial {
 
 export class Climb {
   readonly #range: Range;
+  readonly #ways: 'up' | 'up and down';
   #now: number;
   #trial: Trial | null = null;
   /** Doubled while it pays: 2, 3, 5, 9, 16. Halved when it does not, since the best may lie between. */
@@ -30,8 +31,10 @@ export class Climb {
   #restMs = 0;
   #pauseMs = PAUSE_MS_FIRST;
 
-  constructor(range: Range) {
+  /** `up`: fewer are never tried, since what is there costs nothing while it has no work. */
+  constructor(range: Range, ways: 'up' | 'up and down') {
     this.#range = range;
+    this.#ways = ways;
     this.#now = range.start;
   }
 
@@ -82,7 +85,7 @@ export class Climb {
 
   #try(rate: number): void {
     const { start, max } = this.#range;
-    if (start === max) return;
+    if (this.#now === max && (start === max || this.#ways === 'up')) return;
     if (this.#now === max) this.#direction = -1;
     if (this.#now === start) this.#direction = 1;
     const step = this.#direction === 1 ? this.#step : -1;
@@ -101,7 +104,7 @@ export class Climb {
       this.#step = Math.floor(this.#step / 2);
       return;
     }
-    this.#direction = this.#direction === 1 ? -1 : 1;
+    if (this.#ways === 'up and down') this.#direction = this.#direction === 1 ? -1 : 1;
     this.#pause();
   }
 

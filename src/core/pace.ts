@@ -96,8 +96,8 @@ export class PaceControl {
   #lookedMs = 0;
 
   constructor({ lanes, workers, throttle }: PaceOptions) {
-    this.#lanes = new Climb(lanes);
-    this.#workers = new Climb(workers);
+    this.#lanes = new Climb(lanes, 'up and down');
+    this.#workers = new Climb(workers, 'up');
     this.#lanesInForce = lanes.start;
     this.#window = newWindow(0, BATCHES_SKIPPED * lanes.start);
     this.#brakes = throttle && {
@@ -213,6 +213,11 @@ export class PaceControl {
     const rate = busy ? (lanes * window.rows) / window.wholeMs : window.rows / ms;
     const loaded = busy || starved || idle < LOAD_IDLE_MAX;
     if (this.#lanes.isTrying && !loaded) return this.#lanes.interrupted();
+    // More lanes need more workers at times before they show what they are worth: then both are tried together.
+    if (this.#lanes.isTrying && !this.#workers.isTrying && starved && !busy) {
+      this.#workers.loaded(ms, rate);
+      if (this.#workers.isTrying) return;
+    }
     if (!this.#lanes.judge(rate)) return;
     if (busy || !starved) this.#workers.suffices();
     if (!this.#workers.judge(rate)) return;

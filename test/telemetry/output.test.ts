@@ -356,6 +356,7 @@ describe('the closing table', () => {
       rejected: 3,
       refusedFiles: 1,
       seconds: 0,
+      restedSeconds: 0,
     });
   });
 
