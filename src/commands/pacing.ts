@@ -61,10 +61,9 @@ export function openPacemaker({ options, lanes, workers, pool, openLane, meters,
     pool,
     openLane,
     turned: (turn) => {
-      const text = turnText(turn);
-      meters.slowed(turn.measure, turn.what === 'begun' ? text : null);
-      if (turn.what === 'begun') log.warn(text);
-      else log.info(text);
+      const begun = turn.what === 'begun';
+      meters.slowed(turn.measure, begun);
+      log[begun ? 'warn' : 'info'](turnText(turn));
     },
     changed: (threads, connections) =>
       log.debug({ workers: threads, lanes: connections }, 'lanes and workers in force'),

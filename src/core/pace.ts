@@ -101,8 +101,8 @@ export class PaceControl {
     this.#lanesInForce = lanes.start;
     this.#window = newWindow(0, BATCHES_SKIPPED * lanes.start);
     this.#brakes = throttle && {
-      commit: new Brake(throttle.commitMsMax),
-      lag: new Brake(throttle.replicaLagMax),
+      commit: new Brake(throttle.commitMsMax, 'level'),
+      lag: new Brake(throttle.replicaLagMax, 'backlog'),
     };
   }
 

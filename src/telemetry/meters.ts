@@ -61,7 +61,7 @@ export interface Snapshot {
   readonly latencyRecent: TimeSummary;
   /** Why nothing is written just now, or null. */
   readonly waiting: string | null;
-  /** Why lanes rest between batches just now. */
+  /** Measures for which lanes rest between batches just now. */
   readonly slowed: readonly string[];
   /** Rests of all lanes together. */
   readonly restedMs: number;
@@ -106,8 +106,8 @@ export interface Meters {
   /** A refused record that `settled` does not bring: one that the database refused. */
   reject(sample: RejectSample, records?: number): void;
   waiting(reason: string | null): void;
-  /** Something of the database is too slow, or not any more (null), so that lanes rest between batches. */
-  slowed(measure: string, reason: string | null): void;
+  /** A measure of the database is too slow, or not any more, so that lanes rest between batches. */
+  slowed(measure: string, now: boolean): void;
   /** A lane has rested. */
   rested(ms: number): void;
   retried(sqlstate: string): void;
@@ -151,7 +151,7 @@ class RunMeters implements Meters {
   #bytes = 0;
   #batches = 0;
   #waiting: string | null = null;
-  readonly #slowed = new Map<string, string>();
+  readonly #slowed = new Set<string>();
   #restedMs = 0;
 
   constructor(rejectsShown: number, now: () => number) {
@@ -204,9 +204,9 @@ class RunMeters implements Meters {
     this.#waiting = reason;
   }
 
-  slowed(measure: string, reason: string | null): void {
-    if (reason === null) this.#slowed.delete(measure);
-    else this.#slowed.set(measure, reason);
+  slowed(measure: string, now: boolean): void {
+    if (now) this.#slowed.add(measure);
+    else this.#slowed.delete(measure);
   }
 
   rested(ms: number): void {
@@ -243,7 +243,7 @@ class RunMeters implements Meters {
       latency: this.#latency.summary(),
       latencyRecent: this.#recent.summary(),
       waiting: this.#waiting,
-      slowed: [...this.#slowed.values()],
+      slowed: [...this.#slowed],
       restedMs: this.#restedMs,
       retries: this.#retries,
       restarts: this.#restarts,

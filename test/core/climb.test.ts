@@ -82,7 +82,7 @@ describe('a brake', () => {
   test('never stops the lanes, and says begun and over in turns', () => {
     fc.assert(
       fc.property(fc.array(measure), (values) => {
-        const brake = new Brake(100);
+        const brake = new Brake(100, 'level');
         const said = values.flatMap((value) => {
           const turn = brake.look(value);
           assert.ok(brake.share >= SHARE_MIN && brake.share <= 1);
@@ -99,7 +99,7 @@ describe('a brake', () => {
   test('does nothing below the bound, and is back at full speed a while after it is below it again', () => {
     fc.assert(
       fc.property(fc.array(measure), (values) => {
-        const brake = new Brake(100);
+        const brake = new Brake(100, 'level');
         assert.equal(brake.look(100), null);
         assert.equal(brake.share, 1);
         for (const value of values) brake.look(value);
@@ -110,18 +110,25 @@ describe('a brake', () => {
     );
   });
 
-  test('brakes harder while the measure grows, and not while it falls', () => {
-    const brake = new Brake(100);
-    assert.equal(brake.look(400), 'begun');
-    assert.equal(brake.share, 1 / 2);
-    brake.look(300);
-    assert.equal(brake.share, 1 / 2);
-    brake.look(300);
-    assert.equal(brake.share, 1 / 4);
+  test('brakes harder while the measure grows, and no further where that changes nothing', () => {
+    for (const kind of ['level', 'backlog'] as const) {
+      const brake = new Brake(100, kind);
+      assert.equal(brake.look(400), 'begun');
+      for (let look = 0; look < 20; look += 1) brake.look(look % 2 === 0 ? 450 : 350);
+      assert.equal(brake.share, 1 / 2);
+      brake.look(600);
+      assert.equal(brake.share, 1 / 4);
+    }
+  });
+
+  test('waits for a backlog that falls, and brakes on for a level that is still too high', () => {
+    const [backlog, level] = [new Brake(100, 'backlog'), new Brake(100, 'level')];
+    for (const value of [400, 300, 200]) for (const brake of [backlog, level]) brake.look(value);
+    assert.deepEqual([backlog.share, level.share], [1 / 2, 1 / 8]);
   });
 
   test('finds a speed for a measure that follows it, and does not tell of it again and again', () => {
-    const brake = new Brake(100);
+    const brake = new Brake(100, 'level');
     const said = Array.from({ length: 300 }, () => brake.look(300 * brake.share)).filter(
       (turn) => turn !== null,
     );

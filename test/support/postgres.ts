@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { canReach, handOver, serverAccount } from '../../src/sink/postgres/embedded/account.ts';
 import type { Account } from '../../src/sink/postgres/embedded/account.ts';
@@ -62,6 +62,8 @@ export interface TestServer {
   start(): Promise<void>;
   /** An orderly end that keeps the data: SIGTERM smart, SIGINT fast, SIGQUIT immediate. */
   end(signal?: 'SIGTERM' | 'SIGINT' | 'SIGQUIT'): Promise<void>;
+  /** A streaming replica of it, which answers queries. End it first. */
+  startStandby(): Promise<TestServer>;
   /** Ends it and removes everything. */
   stop(): Promise<void>;
 }
@@ -78,14 +80,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   removeOrphans(root);
   const binaries = usableBinaries(account, root);
   const template = await templateFolder(root, account, binaries);
-  const home = join(root, `server-${process.pid}-${randomBytes(3).toString('hex')}`);
-  makeOpenFolder(home);
-  writeFileSync(join(home, 'owner.json'), JSON.stringify(thisProcess()));
+  const { home, socketFolder } = makeHome(root, account);
   // `cp -p` keeps the owner, which PostgreSQL insists on; 70 ms against 250 ms for fs.cp.
   execFileSync('cp', ['-Rp', join(template, 'cluster'), join(template, 'password'), home]);
-  const socketFolder = join(home, 's');
-  mkdirSync(socketFolder, { mode: 0o700 });
-  handOver(socketFolder, account);
   const settings = { ...SMALL, ...(options.durable === true ? {} : FAST), ...options.settings };
   const spec = {
     binaries,
@@ -96,6 +93,17 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     settings,
   };
   return new RunningTestServer(home, spec, await launchServer(spec));
+}
+
+/** A folder for a server of this process; whoever finds it when the process is gone removes it. */
+function makeHome(root: string, account: Account): { home: string; socketFolder: string } {
+  const home = join(root, `server-${process.pid}-${randomBytes(3).toString('hex')}`);
+  makeOpenFolder(home);
+  writeFileSync(join(home, 'owner.json'), JSON.stringify(thisProcess()));
+  const socketFolder = join(home, 's');
+  mkdirSync(socketFolder, { mode: 0o700 });
+  handOver(socketFolder, account);
+  return { home, socketFolder };
 }
 
 class RunningTestServer implements TestServer {
@@ -132,14 +140,44 @@ class RunningTestServer implements TestServer {
 
   async createDatabase(): Promise<TestDatabase> {
     const name = `test_${++this.#databases}_${randomBytes(3).toString('hex')}`;
+    await this.#administer((admin) => admin.query(`CREATE DATABASE ${name}`));
+    return this.database(name);
+  }
+
+  /** By hand, as the npm package brings no pg_basebackup: the data folder is copied between the start and the end of a backup. */
+  async startStandby(): Promise<TestServer> {
+    const { account, settings } = this.#spec;
+    const { home, socketFolder } = makeHome(dirname(this.#home), account);
+    const cluster = join(home, 'cluster');
+    const label = await this.#administer(async (admin) => {
+      await admin.query("SELECT pg_backup_start('standby', true)");
+      execFileSync('cp', ['-Rp', this.cluster, cluster]);
+      const { rows } = await admin.query<{ labelfile: string }>(
+        'SELECT labelfile FROM pg_backup_stop(false)',
+      );
+      return rows[0]?.labelfile ?? '';
+    });
+    rmSync(join(cluster, 'postmaster.pid'));
+    for (const [name, text] of Object.entries({ backup_label: label, 'standby.signal': '' })) {
+      writeFileSync(join(cluster, name), text);
+      handOver(join(cluster, name), account);
+    }
+    execFileSync('cp', ['-p', join(this.#home, 'password'), home]);
+    const { host, port, user, password } = this.database('postgres').client;
+    const primary = `host=${host} port=${port} user=${user} password=${password}`;
+    const own = { cluster, socketFolder, logFile: join(home, 'log') };
+    const spec = { ...this.#spec, ...own, settings: { ...settings, primary_conninfo: primary } };
+    return new RunningTestServer(home, spec, await launchServer(spec));
+  }
+
+  async #administer<T>(work: (admin: pg.Client) => Promise<T>): Promise<T> {
     const admin = new pg.Client(this.database('postgres').client);
     await admin.connect();
     try {
-      await admin.query(`CREATE DATABASE ${name}`);
+      return await work(admin);
     } finally {
       await admin.end();
     }
-    return this.database(name);
   }
 
   database(name: string): TestDatabase {
