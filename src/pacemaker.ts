@@ -31,17 +31,21 @@ export interface PacemakerOptions extends PaceOptions {
   /** Other numbers are in force. */
   readonly changed: (workers: number, lanes: number) => void;
   readonly rested: (ms: number) => void;
+  /** Monotonic ms. */
+  readonly now?: () => number;
 }
 
 export class Pacemaker implements Pace {
   readonly #options: PacemakerOptions;
   readonly #control: PaceControl;
-  readonly #restedMs = new Map<number, number>();
+  readonly #now: () => number;
+  readonly #restUntilMs = new Map<number, number>();
   #opening = false;
   #told = '';
 
   constructor(options: PacemakerOptions) {
     this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
     this.#control = new PaceControl(options);
     this.#follow();
   }
@@ -61,39 +65,39 @@ export class Pacemaker implements Pace {
   }
 
   async rest(lane: number, hurry: AbortSignal): Promise<void> {
-    const beganMs = performance.now();
-    const ms = (this.#restedMs.get(lane) ?? 0) - beganMs;
+    const beganMs = this.#now();
+    const ms = (this.#restUntilMs.get(lane) ?? 0) - beganMs;
     if (ms <= 0 || hurry.aborted) return;
     await sleep(ms, undefined, { signal: hurry }).catch(() => {}); // only `hurry` can end it early
-    this.#options.rested(performance.now() - beganMs);
+    this.#options.rested(this.#now() - beganMs);
   }
 
   took(lane: number): void {
-    this.#control.took(lane, performance.now());
+    this.#control.took(lane, this.#now());
   }
 
   wrote(lane: number, batch: Batch | null): void {
-    const nowMs = performance.now();
+    const nowMs = this.#now();
     const rows = batch?.chunks.reduce((sum, chunk) => sum + chunk.rows.count, 0) ?? 0;
     const ms = this.#control.wrote(lane, nowMs, rows, this.#options.pool.tasksWaiting > 0);
-    this.#restedMs.set(lane, nowMs + ms);
+    this.#restUntilMs.set(lane, nowMs + ms);
     if (batch === null) this.disturbed();
     this.#follow();
   }
 
   /** The answer to a COMMIT took so long. */
   committed(ms: number): void {
-    this.#turn(this.#control.committed(performance.now(), ms));
+    this.#turn(this.#control.committed(this.#now(), ms));
   }
 
   /** The slowest replica is so many bytes of WAL behind; 0 when there is none. */
   lagged(bytes: number): void {
-    this.#turn(this.#control.lagged(performance.now(), bytes));
+    this.#turn(this.#control.lagged(this.#now(), bytes));
   }
 
   /** Something stood in the way of the lanes that says nothing of speed. */
   disturbed(): void {
-    this.#control.disturbed(performance.now());
+    this.#control.disturbed(this.#now());
     this.#follow();
   }
 
@@ -118,7 +122,7 @@ export class Pacemaker implements Pace {
     const opened = await Promise.all(further.map((lane) => this.#options.openLane(lane)));
     this.#opening = false;
     if (this.#control.lanesWanted !== wanted) return; // taken back meanwhile
-    if (opened.every(Boolean)) this.#control.granted(performance.now());
+    if (opened.every(Boolean)) this.#control.granted(this.#now());
     else this.#control.refused();
     this.#follow();
   }

@@ -1,0 +1,45 @@
+// The pool of parse workers: as many threads as are allowed, and more only when tasks wait for them. Not for what they parse.
+
+import assert from 'node:assert/strict';
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { DEFAULT_DIALECT } from '../src/core/booked-dialect.ts';
+import type { GenerationId, ParseTask } from '../src/core/slice.ts';
+import { openPool } from '../src/pool.ts';
+import { csv, events } from './support/events.ts';
+
+test('a pool has one thread until more are allowed and tasks wait for them, and keeps those it has', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-pool-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'a.csv');
+  const text = csv(events(0, 200));
+  writeFileSync(path, text);
+  const fd = openSync(path, 'r');
+  t.after(() => closeSync(fd));
+  const slice = { generation: 'g' as GenerationId, path: Buffer.from(path), fd, start: 0, end: text.length };
+  const task: ParseTask = {
+    slices: [{ ...slice, exact: true, limit: text.length, final: true }],
+    dialect: DEFAULT_DIALECT,
+    rejectsMax: 10,
+  };
+  const pool = openPool({ workers: 1, onError: assert.fail });
+  t.after(() => pool.close(10_000));
+  const parse = (count: number): Promise<unknown> =>
+    Promise.all(Array.from({ length: count }, () => pool.parse(task)));
+
+  const few = parse(20);
+  assert.ok(pool.tasksWaiting > 0);
+  await few;
+  assert.equal(pool.workers, 1);
+  assert.equal(pool.tasksWaiting, 0);
+  pool.allow(3);
+  await parse(1);
+  assert.equal(pool.workers, 1);
+  await parse(20);
+  assert.equal(pool.workers, 3);
+  pool.allow(1);
+  await parse(20);
+  assert.equal(pool.workers, 3);
+});
