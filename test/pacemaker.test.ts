@@ -102,12 +102,18 @@ describe('a rest', () => {
     await setImmediate();
     assert.equal(over, false);
     hurry.abort();
+    await setImmediate();
+    assert.equal(over, true);
     await resting;
   });
 
   test('does not begin when somebody hurries already, and is the affair of its lane alone', async () => {
     const pace = tired();
-    await pace.rest(0, AbortSignal.abort());
-    await pace.rest(2, new AbortController().signal);
+    let over = false;
+    const both = [pace.rest(0, AbortSignal.abort()), pace.rest(2, new AbortController().signal)];
+    const all = Promise.all(both).then(() => (over = true));
+    await setImmediate();
+    assert.equal(over, true);
+    await all;
   });
 });
