@@ -165,13 +165,7 @@ class LanesAndBooks implements PostgresSink {
     const slot = this.#opened?.lanes[lane];
     if (this.#opened === null || slot === undefined) return false;
     const { standing, bell, closing } = this.#opened;
-    try {
-      await sessionOf(slot, this.#setup, standing, () => bell.ring());
-    } catch {
-      return false; // whatever it is, a lane that writes, or the watch, meets it too and judges it
-    }
-    if (closing.signal.aborted) drop(slot);
-    return !closing.signal.aborted;
+    return this.#connectAhead(slot, standing, bell, closing.signal);
   }
 
   async write(lane: number, batch: Batch, abort: AbortSignal): Promise<WriteResult> {
@@ -261,16 +255,19 @@ class LanesAndBooks implements PostgresSink {
     const firstLoad = new FirstLoad({ ...loadTools, onBroken, onFailed, closing: closing.signal }, prospect);
     const lanes = Array.from({ length: this.lanes }, () => newSlot('lane'));
     for (const lane of lanes.slice(0, LANES_AT_ONCE))
-      this.#connectAhead(lane, standing, bell, closing.signal);
+      void this.#connectAhead(lane, standing, bell, closing.signal);
     return { standing, lanes, booksSlot, books, firstLoad, turns, bell, closing };
   }
 
-  /** While the first slices are parsed. A failure is left to the lane, which connects when it has something to write. */
-  #connectAhead(lane: Slot, standing: Standing, bell: Bell, closed: AbortSignal): void {
-    const giveUp = (): void => {
-      if (closed.aborted) drop(lane);
-    };
-    void sessionOf(lane, this.#setup, standing, () => bell.ring()).then(giveUp, () => {});
+  /** Before there is a batch for it. A failure is left to the lane, which connects when it has something to write, or to the watch. */
+  async #connectAhead(lane: Slot, standing: Standing, bell: Bell, closed: AbortSignal): Promise<boolean> {
+    try {
+      await sessionOf(lane, this.#setup, standing, () => bell.ring());
+    } catch {
+      return false;
+    }
+    if (closed.aborted) drop(lane);
+    return !closed.aborted;
   }
 
   #here(): Opened {
