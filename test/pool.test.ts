@@ -24,7 +24,7 @@ test('a pool has one thread until more are allowed and tasks wait for them, and 
     dialect: DEFAULT_DIALECT,
     rejectsMax: 10,
   };
-  const pool = openPool({ workers: 1, onError: assert.fail });
+  const pool = openPool({ workers: 1, onError: (error) => assert.ifError(error) });
   t.after(() => pool.close(10_000));
   const parse = (count: number): Promise<unknown> =>
     Promise.all(Array.from({ length: count }, () => pool.parse(task)));

@@ -163,8 +163,8 @@ class RunningTestServer implements TestServer {
       handOver(join(cluster, name), account);
     }
     execFileSync('cp', ['-p', join(this.#home, 'password'), home]);
-    const { host, port, user, password } = this.database('postgres').client;
-    const primary = `host=${host} port=${port} user=${user} password=${password}`;
+    const password = readPassword(join(this.#home, 'password'));
+    const primary = `host=${this.#spec.socketFolder} port=${this.port} user=${SUPERUSER} password=${password}`;
     const own = { cluster, socketFolder, logFile: join(home, 'log') };
     const spec = { ...this.#spec, ...own, settings: { ...settings, primary_conninfo: primary } };
     return new RunningTestServer(home, spec, await launchServer(spec));
