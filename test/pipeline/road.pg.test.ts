@@ -39,6 +39,7 @@ describe('the road', () => {
         rejected: 2,
         refusedFiles: 0,
         duplicatesConflicting: 0,
+        restedSeconds: 0,
       });
       assert.ok(seconds >= 0);
       await road.balance(files({ 'a.csv': a, 'b.csv': b }));
