@@ -26,7 +26,7 @@ function patternTest(pattern: string): (name: string) => boolean {
 }
 
 /** For matching and sorting only: one character per byte where a name is not valid UTF-8. */
-export function looseText(name: Uint8Array): string {
+function looseText(name: Uint8Array): string {
   return Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString(
     isUtf8(name) ? 'utf8' : 'latin1',
   );
