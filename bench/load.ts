@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+import { endWithUs } from './interrupt.ts';
+
 export const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
 const SEED = 1;
@@ -70,7 +72,13 @@ export function firstKey(path: string): string {
 }
 
 async function generate(folder: string, args: readonly string[]): Promise<void> {
-  await execute(process.execPath, [MAIN, 'generate', '--output', folder, '--quiet', '--json', ...args], {
-    env: { ...process.env, NODE_TEST_CONTEXT: undefined },
-  });
+  const work = execute(
+    process.execPath,
+    [MAIN, 'generate', '--output', folder, '--quiet', '--json', ...args],
+    {
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined },
+    },
+  );
+  endWithUs(work.child);
+  await work;
 }

@@ -32,6 +32,8 @@ export async function runBenchmarks(
   const startedAt = new Date().toISOString();
   const machine = await describeMachine(server, loadavg()[0] ?? 0);
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove); // interrupted
   try {
     const bench: Bench = { server, folder, options, say };
     const outcomes: Outcome[] = [];
@@ -44,7 +46,8 @@ export async function runBenchmarks(
     writeReport(options.output, report);
     return report;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    process.off('exit', remove);
+    remove();
   }
 }
 

@@ -22,6 +22,8 @@ export interface Scratch {
   drop(): Promise<void>;
 }
 
+const sessions = new Set<pg.Client>();
+
 /** A fresh database with the table and its indexes, after a CHECKPOINT, so that no side pays for another's writes. */
 export async function freshDatabase(server: Server): Promise<Scratch> {
   const admin = new pg.Client(server.client);
@@ -30,6 +32,11 @@ export async function freshDatabase(server: Server): Promise<Scratch> {
   await admin.query(`CREATE DATABASE ${SCRATCH_NAME}`);
   const config = nameDatabase(admin, server);
   const client = new pg.Client(config);
+  for (const one of [admin, client]) {
+    sessions.add(one);
+    // The database goes under them when we are interrupted; a query tells of any other loss.
+    one.on('error', () => undefined).on('end', () => sessions.delete(one));
+  }
   await client.connect();
   for (const statement of createTableSql(events, { schema: 'public', name: 'events' }))
     await client.query(statement);
@@ -45,6 +52,15 @@ export async function freshDatabase(server: Server): Promise<Scratch> {
       await admin.end();
     },
   };
+}
+
+/** Of a run that was interrupted. The embedded server goes on for whoever is still connected, so our sessions end too. */
+export async function dropScratch(server: Server): Promise<void> {
+  await Promise.all([...sessions].map((session) => session.end()));
+  const admin = new pg.Client(server.client);
+  await admin.connect();
+  await admin.query(`DROP DATABASE IF EXISTS ${SCRATCH_NAME} WITH (FORCE)`);
+  await admin.end();
 }
 
 /** Rows, a checksum over all columns that a file brings, whatever the order of rows, and another over the indexes that work. */

@@ -2,6 +2,7 @@
 // to exclude, and no verification: that is the same for all, in measure.ts.
 
 import type { ChildProcess } from 'node:child_process';
+import { endWithUs } from '../interrupt.ts';
 import type { Load } from '../load.ts';
 import type { Sampler } from '../measure/sampler.ts';
 import type { Scratch } from '../scratch.ts';
@@ -43,6 +44,7 @@ export interface OpenSide {
 /** Waits for a child to end well. @throws an Error with what it said on standard error */
 export function endOf(child: ChildProcess, name: string): Promise<void> {
   let said = '';
+  endWithUs(child);
   child.stderr?.setEncoding('utf8').on('data', (part: string) => (said = (said + part).slice(-4000)));
   return new Promise((resolve, reject) => {
     child.on('error', reject).on('close', (code, signal) => {
