@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
-import { FILES } from '../../src/sink/postgres/find.ts';
+import { FILES, UNCHANGED } from '../../src/sink/postgres/find.ts';
 import { start } from '../support/cli.ts';
 import { csv, events } from '../support/events.ts';
 import type { TestRecord } from '../support/events.ts';
@@ -38,6 +38,16 @@ test('a question about 500 files goes through the indexes, however many files ar
     assert.doesNotMatch(text, /Seq Scan/);
     const found = await road.query(FILES, values);
     assert.equal(found.length, 500);
+    const array = (of: (row: { ino: string; name_bytes: Buffer }) => string): string =>
+      `{${asked.map(of).join(',')}}`;
+    const [ones, inos, zeros] = [array(() => '1'), array(({ ino }) => ino), array(() => '0')];
+    const names = array(({ name_bytes: name }) => `"\\\\x${name.toString('hex')}"`);
+    const standing = [1, ones, inos, array(() => 'NULL'), names, zeros, zeros, zeros];
+    const probe = await road.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${UNCHANGED}`, standing);
+    const steps = probe.map((row) => row['QUERY PLAN']).join('\n');
+    assert.match(steps, /Index Scan/);
+    assert.doesNotMatch(steps, /Seq Scan/);
+    assert.equal((await road.query(UNCHANGED, standing)).length, 500);
   }));
 
 /** Each way in which the folder may go away, and what stands in its place afterwards. */
