@@ -55,7 +55,7 @@ export const FILES = `
  * One index scan a file, by its inode. The arrays come as the text of arrays: the driver's own way quotes and escapes each of the seven
  * values of a file, and 100,000 files are asked about.
  */
-const UNCHANGED = `
+export const UNCHANGED = `
   SELECT a.place::int AS place
   FROM unnest($2::text::numeric[], $3::text::numeric[], $4::text::bigint[], $5::text::bytea[], $6::text::bigint[], $7::text::bigint[], $8::text::bigint[])
     WITH ORDINALITY AS a (dev, ino, birth_ns, name_bytes, size, mtime_ns, ctime_ns, place),
