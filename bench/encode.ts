@@ -18,7 +18,7 @@ export function tasksOf(fd: number): ParseTask[] {
   const tasks: ParseTask[] = [];
   for (let start = 0; start < size; start += SLICE_BYTES) {
     const end = Math.min(start + SLICE_BYTES, size);
-    const place = { generation: 'bench' as GenerationId, path: new Uint8Array(), fd, start, end };
+    const place = { generation: 'bench' as GenerationId, path: '', fd, start, end };
     tasks.push({
       slices: [{ ...place, exact: start === 0, limit: size, final: true }],
       dialect: { newline: 'lf' },

@@ -18,7 +18,7 @@ test('a pool has one thread until more are allowed and tasks wait for them, and 
   writeFileSync(path, text);
   const fd = openSync(path, 'r');
   t.after(() => closeSync(fd));
-  const slice = { generation: 'g' as GenerationId, path: Buffer.from(path), fd, start: 0, end: text.length };
+  const slice = { generation: 'g' as GenerationId, path, fd, start: 0, end: text.length };
   const task: ParseTask = {
     slices: [{ ...slice, exact: true, limit: text.length, final: true }],
     dialect: DEFAULT_DIALECT,

@@ -30,7 +30,7 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
 
 export function openSliceFile(task: SliceTask): SliceFile {
   if (task.fd !== null) return { fd: task.fd, before: null };
-  const path = Buffer.from(task.path.buffer, task.path.byteOffset, task.path.byteLength);
+  const path = /[\u0080-\u00ff]/.test(task.path) ? Buffer.from(task.path, 'latin1') : task.path;
   const fd = attempt(() => openSync(path, OPEN_FLAGS));
   try {
     const before = attempt(() => fstatSync(fd, { bigint: true }));

@@ -42,8 +42,11 @@ export interface Head {
  */
 export interface SliceTask {
   readonly generation: GenerationId;
-  /** Absolute path, as bytes: names need not be valid UTF-8. */
-  readonly path: Uint8Array;
+  /**
+   * Absolute path, one character per byte: names need not be valid UTF-8. As bytes it would be a buffer of its own in two heaps, for each of
+   * many small files.
+   */
+  readonly path: string;
   readonly fd: number | null;
   readonly start: number;
   /** Nominal end: the slice ends at the first record end at or after it (and not after `limit`). */

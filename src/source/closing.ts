@@ -149,6 +149,7 @@ export function endWithBatch(desk: Desk, file: SourceFile): void {
   const { endsAs, info, phase, reading, stamp } = file;
   if (endsAs === null || phase.kind !== 'reading' || !isCommitted(reading, stamp.size)) return;
   if (endsAs.nameBytes !== info.nameBytes || changeBetween(endsAs.stamp, stamp) !== 'none') return;
+  file.endsAs = null;
   become(desk, file, stamp.size);
 }
 

@@ -159,9 +159,13 @@ function start(desk: Desk, file: SourceFile, identity: Exclude<Identity, { kind:
 }
 
 function startNew(desk: Desk, file: SourceFile, identity: Extract<Identity, { kind: 'new' }>): void {
-  desk.byGeneration.delete(file.info.id);
-  startGeneration(file, identity.replaces ?? file.info.replaces, desk.settings.dialect);
-  desk.byGeneration.set(file.info.id, file);
+  const replaces = identity.replaces ?? file.info.replaces;
+  // A file just found has an id that nobody has heard of.
+  if (file.registered || file.nameIsNew || replaces !== file.info.replaces) {
+    desk.byGeneration.delete(file.info.id);
+    startGeneration(file, replaces, desk.settings.dialect);
+    desk.byGeneration.set(file.info.id, file);
+  }
   if (identity.warning !== null) warn(desk, file.info.name, identity.warning);
   desk.settings.events.found(file.info.name, file.stamp.size);
   beginReading(desk, file);

@@ -136,7 +136,7 @@ function sliceTaskOf(flight: Flight): SliceTask {
   const { start, end, exact, limit, final } = flight.cut;
   return {
     generation: flight.generation,
-    path: flight.file.path,
+    path: flight.file.path.toString('latin1'),
     fd: flight.handle?.fd ?? null,
     start,
     end,

@@ -106,7 +106,7 @@ export function sliceOf(file: Fixture, change: Partial<SliceTask> = {}): SliceTa
   const { generation, fd, size } = file;
   return {
     generation,
-    path: Buffer.from(file.path),
+    path: Buffer.from(file.path).toString('latin1'),
     fd,
     start: 0,
     end: size,

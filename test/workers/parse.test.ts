@@ -235,7 +235,7 @@ test('several small files travel in one task as one sorted chunk, and a bad one 
   withText('k,t\nc,one\na,one\n', (first) =>
     withText('x,y\n', (second) =>
       withText('k,t\nb,three\na,three\n', (third) => {
-        const missing = { ...ownSlice(first), path: Buffer.from('/nowhere/file.csv') };
+        const missing = { ...ownSlice(first), path: '/nowhere/file.csv' };
         const chunk = run([ownSlice(first), ownSlice(second), missing, ownSlice(third)]);
         assert.deepEqual(
           chunk.slices.map((slice) => slice.kind),
@@ -265,7 +265,7 @@ test('what is no regular file, or is not there, is unreadable and holds nothing 
     symlinkSync(file.path, join(folder, 'link.csv'));
     execFileSync('mkfifo', [join(folder, 'pipe.csv')]);
     const codeOf = (name: string): string => {
-      const [slice] = run([{ ...ownSlice(file), path: Buffer.from(join(folder, name)) }]).slices;
+      const [slice] = run([{ ...ownSlice(file), path: join(folder, name) }]).slices;
       return slice!.kind === 'unreadable' ? slice!.code : slice!.kind;
     };
     assert.equal(codeOf('folder.csv'), 'NOT_REGULAR');

@@ -106,7 +106,7 @@ async function readSlices(state: CheckState, fd: number, size: number, sums: Sum
   let [start, line] = [0, 1];
   while (start < size && !state.signal.aborted) {
     const range = { start, end: Math.min(size, start + SLICE_BYTES), exact: true, limit: size, final: true };
-    const slice = { ...range, generation, path: Buffer.from(sums.name), fd };
+    const slice = { ...range, generation, path: sums.name, fd };
     const rejectsMax = Math.max(0, REJECTS_LISTED_MAX - state.rejects.length);
     const chunk = await state.pool.parse({ slices: [slice], dialect: state.dialect, rejectsMax });
     const parsed = parsedSlice(chunk, sums);

@@ -124,7 +124,7 @@ export class KeyStage {
   /** Null when the bytes are others now. */
   async #parse(file: BookedFile, slice: BookedSlice, fd: number, path: Buffer): Promise<Rows | null> {
     const { start, end, crc } = slice;
-    const task = { generation: file.generation, path, fd, start, end };
+    const task = { generation: file.generation, path: path.toString('latin1'), fd, start, end };
     const chunk = await this.#pool.parse({
       slices: [{ ...task, exact: true, limit: end, final: true }],
       dialect: file.dialect,

@@ -50,7 +50,7 @@ async function firstReading(
     limit: size,
     final: true,
     fd: null,
-    path: Buffer.from(path),
+    path,
   };
   const generation = randomUUID() as string as GenerationId;
   const chunk = parseTask(
