@@ -202,6 +202,11 @@ test('a database that is read-only for a while is waited for', async () => {
   const database = await server.createDatabase();
   const { sink, told } = await openSink(database);
   await query(database, `ALTER DATABASE ${database.name} SET default_transaction_read_only = on`);
+  // It holds for connections that come: those that the lanes have opened ahead must go.
+  await query(
+    database,
+    'SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+  );
   const writing = sink.write(0, testBatch(1, [testChunk({ file: testFile(), rows: testRows(0, 5) })]), NEVER);
   while (told.waiting.length === 0) await sleep(5);
   await withClient(database, async (client) => {
