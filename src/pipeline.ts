@@ -128,7 +128,7 @@ class Flow {
     const { source } = this.#rooms;
     while (!this.#stopping) {
       const room = this.#slots.room;
-      const task = room === 'none' ? null : source.take(room);
+      const task = room === 'none' ? null : source.take(room, this.#slots.inFlight);
       if (task !== null) {
         this.#slots.take(task);
         this.#dispatch(task);

@@ -79,6 +79,7 @@ export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode>
     firstLoad: {
       mode: options.firstLoad,
       backlogBytes: () => source.state.bytesWaiting,
+      backlogIsWhole: () => source.state.scanned,
       stop: ending.stop,
       told: (text) => log.info(text),
       building: (text) => {

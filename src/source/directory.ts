@@ -92,7 +92,7 @@ class Directory implements DirectorySource {
   }
 
   get state(): SourceState {
-    return stateOf(this.#desk);
+    return { ...stateOf(this.#desk), scanned: this.#scanned };
   }
 
   async open(books: Books): Promise<void> {
@@ -109,8 +109,8 @@ class Directory implements DirectorySource {
     }
   }
 
-  take(room: 'any' | 'small'): SourceTask | null {
-    return this.#desk.closed ? null : offer(this.#desk, room);
+  take(room: 'any' | 'small', inFlight: number): SourceTask | null {
+    return this.#desk.closed ? null : offer(this.#desk, room, inFlight);
   }
 
   accept(task: SourceTask, chunk: ParsedChunk): readonly Verdict[] {
@@ -414,7 +414,7 @@ function forgetAll(desk: Desk): void {
   Object.assign(desk.counts, { seen: 0, done: 0, refused: 0, foundByScan: 0 });
 }
 
-function stateOf(desk: Desk): SourceState {
+function stateOf(desk: Desk): Omit<SourceState, 'scanned'> {
   let bytesWaiting = 0;
   let filesWaiting = 0;
   for (const file of desk.busy) {

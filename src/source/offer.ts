@@ -24,8 +24,8 @@ import { trouble } from './trouble.ts';
  */
 const FILES_PER_TASK_MAX = 256;
 
-/** The next task, or null when there is nothing to read just now. */
-export function offer(desk: Desk, room: 'any' | 'small'): SourceTask | null {
+/** The next task, or null when there is nothing to read just now. `inFlight`: tasks that are not settled yet. */
+export function offer(desk: Desk, room: 'any' | 'small', inFlight: number): SourceTask | null {
   for (let largeBlocked = room === 'small'; ;) {
     const small = desk.small.first();
     const large = largeBlocked ? null : desk.large.first();
@@ -35,14 +35,14 @@ export function offer(desk: Desk, room: 'any' | 'small'): SourceTask | null {
       if (task !== null) return task;
       continue;
     }
-    const task = sliceLarge(desk, large);
+    const task = sliceLarge(desk, large, inFlight);
     if (task === 'blocked') largeBlocked = true;
     else if (task !== null) return task;
   }
 }
 
 /** Null when the file in front had nothing to give and left the queue. */
-function sliceLarge(desk: Desk, file: SourceFile): SourceTask | 'blocked' | null {
+function sliceLarge(desk: Desk, file: SourceFile, inFlight: number): SourceTask | 'blocked' | null {
   if (file.phase.kind === 'reading' && file.handle === null && file.isPacked) unpackAgain(desk, file);
   if (file.phase.kind === 'reading' && file.handle === null) {
     if (desk.openFiles >= OPEN_FILES_MAX && !closeResting(desk)) return 'blocked';
@@ -50,7 +50,9 @@ function sliceLarge(desk: Desk, file: SourceFile): SourceTask | 'blocked' | null
   }
   // Opening may have shown that it changed.
   const cut =
-    file.phase.kind === 'reading' && file.handle !== null ? cutOf(desk, file, sliceBytesNow(desk)) : null;
+    file.phase.kind === 'reading' && file.handle !== null
+      ? cutOf(desk, file, sliceBytesNow(desk, inFlight))
+      : null;
   if (restOf(desk, file) === 0 || cut === null) {
     // Trouble with it may have put another one in front; then it leaves when its turn comes.
     if (desk.large.first() === file) desk.large.takeFirst();
@@ -107,10 +109,9 @@ function cutOf(desk: Desk, file: SourceFile, bytes: number): Cut | null {
 }
 
 /** With nothing in flight the lanes wait for their first rows: a quarter of a slice is parsed in a quarter of the time. */
-function sliceBytesNow(desk: Desk): number {
-  const { sliceBytes } = desk.settings;
-  if (desk.flights.size < 2) return Math.ceil(sliceBytes / 4);
-  return desk.flights.size < 4 ? Math.ceil(sliceBytes / 2) : sliceBytes;
+function sliceBytesNow({ settings: { sliceBytes } }: Desk, inFlight: number): number {
+  if (inFlight < 2) return Math.ceil(sliceBytes / 4);
+  return inFlight < 4 ? Math.ceil(sliceBytes / 2) : sliceBytes;
 }
 
 function flightOf(desk: Desk, file: SourceFile, cut: Cut): Flight {

@@ -31,6 +31,8 @@ export interface SourceState {
   /** Folders (or single names) that could not be looked at by the last scan. */
   readonly placesUnread: number;
   readonly bytesWaiting: number;
+  /** The first look at the whole folder is over: what waits is all that waits. */
+  readonly scanned: boolean;
 }
 
 export interface Source {
@@ -38,8 +40,8 @@ export interface Source {
   readonly bell: Bell;
   /** Begins from what the books say and forgets everything else; also after a restart in process. No task may be in flight. */
   open(books: Books): Promise<void>;
-  /** The next task in order, or null when there is none just now. 'small': only tasks below the slice size. */
-  take(room: 'any' | 'small'): SourceTask | null;
+  /** The next task in order, or null when there is none just now. 'small': only tasks below the slice size. `inFlight`: tasks not settled yet. */
+  take(room: 'any' | 'small', inFlight: number): SourceTask | null;
   /** A task came back from its worker. Never throws for what a file contains. */
   accept(task: SourceTask, chunk: ParsedChunk): readonly Verdict[];
   /** A task could not be parsed at all (the worker died `attempt` times on it): its files are parked with this reason. */

@@ -319,16 +319,35 @@ test('a task that kills its worker is split into its files, and only the guilty 
     writeFileSync(join(folder, `${name}.csv`), HEADER + record(name.charCodeAt(0)));
   const road = await openRoad(t, folder, { once: true });
   await road.until(() => road.source.state.filesSeen === 3, 'found');
-  let task = road.source.take('any');
-  for (; task === null; task = road.source.take('any')) await new Promise((resolve) => setImmediate(resolve));
+  let task = road.source.take('any', 0);
+  for (; task === null; task = road.source.take('any', 0))
+    await new Promise((resolve) => setImmediate(resolve));
   assert.equal(task.parse.slices.length, 3);
   assert.deepEqual(road.source.fail(task, 'died'), [{ kind: 'dropped', task }]);
-  const alone = road.source.take('any');
+  const alone = road.source.take('any', 0);
   assert.equal(alone?.parse.slices.length, 1);
   if (alone !== null) road.source.fail(alone, 'died again');
   await road.until(() => road.source.exhausted, 'exhausted');
   assert.equal(road.refused.length, 1);
   assert.equal(road.seen.size, 2);
+});
+
+test('the first slices of an idle road are smaller, those of a busy one whole', async (t) => {
+  const folder = await temporaryFolder(t);
+  writeFileSync(join(folder, 'a.csv'), HEADER + Array.from({ length: 20_000 }, (_, n) => record(n)).join(''));
+  const sliceBytes = 64 * 1024;
+  const road = await openRoad(t, folder, { once: true, sliceBytes });
+  await road.until(() => road.source.state.bytesWaiting > 0, 'found');
+  const sizes: number[] = [];
+  while (sizes.length < 6) {
+    const task = road.source.take('any', sizes.length);
+    if (task === null) await new Promise((resolve) => setImmediate(resolve));
+    else sizes.push(...task.parse.slices.map(({ start, end }) => end - start));
+  }
+  assert.deepEqual(
+    sizes.map((size) => sliceBytes / size),
+    [4, 4, 2, 2, 1, 1],
+  );
 });
 
 test('ranges that are given back are read again, with certain ends', async (t) => {

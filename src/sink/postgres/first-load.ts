@@ -23,8 +23,8 @@ const BACKLOG_BYTES_MIN = 200_000 * 96;
 const CAUGHT_UP_BYTES = 2 ** 20;
 /** Where more keeps coming as fast as it is written, queries do not wait for their indexes for ever. */
 const BACKLOGS_MAX = 4;
-/** Lanes that have had nothing to write for so long are not what the indexes must wait for. */
-const IDLE_MS = 5_000;
+/** Lanes that have had nothing to write for so long are not what the indexes must wait for. Longer than a lane may rest (10 s, core/pace.ts). */
+const IDLE_MS = 15_000;
 const POLL_MS = 250;
 
 export interface FirstLoadOptions {
@@ -32,6 +32,8 @@ export interface FirstLoadOptions {
   readonly mode: 'auto' | 'never';
   /** Bytes that the source knows of and that are not committed yet. */
   readonly backlogBytes: () => number;
+  /** That is all that waits: the source has looked at everything once. */
+  readonly backlogIsWhole: () => boolean;
   /** Nothing is begun once it fires, and a build is given up. */
   readonly stop: AbortSignal;
   /** What a person wants to read in the log. */
@@ -150,11 +152,13 @@ export class FirstLoad {
   async #begin(): Promise<void> {
     const { options, setup } = this.#tools;
     while (!this.#arrived && !this.#isEnding) await this.#bell.wait();
-    if (!this.#arrived || this.#abort.aborted || options.backlogBytes() < BACKLOG_BYTES_MIN) return;
+    // Of 100,000 small files the first are here before the last ones are seen.
+    await this.#until(() => this.#isMuch || options.backlogIsWhole());
+    if (!this.#arrived || this.#abort.aborted || !this.#isMuch) return;
     this.#left = new Set(await this.#work.drop());
     if (this.#left.size === 0) return;
     options.told(
-      `first load: ${indexes(this.#left.size)} of ${setup.tableText} dropped, to be built again when ${megabytes(options.backlogBytes())} are loaded; until then queries are slower`,
+      `first load: ${indexes(this.#left.size)} of ${setup.tableText} dropped, to be built again when ${options.backlogIsWhole() ? '' : 'at least '}${megabytes(options.backlogBytes())} are loaded; until then queries are slower`,
     );
     await this.#load();
   }
@@ -162,9 +166,10 @@ export class FirstLoad {
   /** An earlier first load was not finished: it goes on where there is still much to load, else the indexes are built at once. */
   async #goOn(): Promise<void> {
     const { options, setup } = this.#tools;
-    const isMuch = (): boolean => options.backlogBytes() >= BACKLOG_BYTES_MIN;
-    await this.#until(() => this.#arrived || (this.#isIdle && !isMuch()));
-    const goesOn = options.mode === 'auto' && this.#arrived && isMuch();
+    await this.#until(() =>
+      this.#arrived ? this.#isMuch || options.backlogIsWhole() : this.#isIdle && !this.#isMuch,
+    );
+    const goesOn = options.mode === 'auto' && this.#arrived && this.#isMuch;
     options.told(
       `${indexes(this.#left.size)} of ${setup.tableText} dropped by an earlier first load: ${goesOn ? 'it goes on' : 'building them now'}`,
     );
@@ -173,16 +178,26 @@ export class FirstLoad {
 
   /** Until what was there at the beginning is committed, by its size; what a compressed file holds is known only once it is unpacked. */
   async #load(): Promise<void> {
-    const { backlogBytes } = this.#tools.options;
-    const atFirst = backlogBytes();
+    const { backlogBytes, backlogIsWhole } = this.#tools.options;
+    let atFirst = backlogBytes();
+    let isWhole = backlogIsWhole();
     const before = this.#committedBytes;
     this.#writtenMs = performance.now(); // lanes that waited for us were not idle
     this.#enter('loading');
     await this.#until(() => {
       const committed = this.#committedBytes - before;
+      if (!isWhole) {
+        isWhole = backlogIsWhole();
+        atFirst = Math.max(atFirst, committed + backlogBytes());
+        return this.#isIdle;
+      }
       const small = committed < atFirst ? CAUGHT_UP_BYTES : BACKLOG_BYTES_MIN;
       return this.#isIdle || committed >= BACKLOGS_MAX * atFirst || backlogBytes() < small;
     });
+  }
+
+  get #isMuch(): boolean {
+    return this.#tools.options.backlogBytes() >= BACKLOG_BYTES_MIN;
   }
 
   get #isIdle(): boolean {

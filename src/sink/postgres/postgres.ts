@@ -76,6 +76,7 @@ export async function openPostgresSink(options: PostgresSinkOptions): Promise<Po
 const NO_FIRST_LOAD: FirstLoadOptions = {
   mode: 'never',
   backlogBytes: () => 0,
+  backlogIsWhole: () => true,
   stop: new AbortController().signal,
   told: () => {},
   building: () => {},

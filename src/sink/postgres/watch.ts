@@ -70,7 +70,7 @@ async function look({ setup, standing, slot, lanes, bell }: WatchTools): Promise
       await cutOrphans(session, lanes);
       const { events } = setup;
       const replicas = events.replicas === undefined ? null : await askReplicas(session);
-      if (replicas !== null) events.replicas?.(replicas);
+      events.replicas?.(replicas ?? { lagBytes: 0, hidden: 0 }); // who may no longer see them is not slowed by what was last seen
     });
   } catch (error) {
     drop(slot);

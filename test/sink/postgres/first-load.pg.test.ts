@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { MillraceError } from '../../../src/errors.ts';
 import type { PostgresSink } from '../../../src/sink/postgres/postgres.ts';
@@ -45,7 +46,7 @@ interface Scene {
   readonly told: string[];
   readonly building: (string | null)[];
   readonly notices: string[];
-  readonly backlog: { bytes: number };
+  readonly backlog: { bytes: number; isWhole: boolean };
   readonly stop: AbortController;
   /** A prepared sink; the table is there. */
   readonly sink: (mode?: 'auto' | 'never', client?: pg.ClientConfig) => Promise<PostgresSink>;
@@ -55,11 +56,12 @@ async function scene(): Promise<Scene> {
   const database = await server.createDatabase();
   const ask: Ask = (text) => query(database, text);
   const [told, building, notices]: [string[], (string | null)[], string[]] = [[], [], []];
-  const [backlog, stop] = [{ bytes: MUCH }, new AbortController()];
+  const [backlog, stop] = [{ bytes: MUCH, isWhole: true }, new AbortController()];
   const sink: Scene['sink'] = async (mode = 'auto', client = database.client) => {
     const firstLoad: FirstLoadOptions = {
       mode,
       backlogBytes: () => backlog.bytes,
+      backlogIsWhole: () => backlog.isWhole,
       stop: stop.signal,
       told: (text) => told.push(text),
       building: (text) => building.push(text),
@@ -105,6 +107,28 @@ test('the first batch of a large backlog drops the indexes, and the end of the i
   await assertBooksBalance(database);
   assert.match(told.join('\n'), /4 indexes of public\.events dropped[^]*building 4[^]*built 4 indexes/);
   assert.deepEqual([building.at(0), building.at(-1)], ['building indexes, 0 of 4 done', null]);
+});
+
+test('a backlog of many small files is judged when so much is seen, or all of it', async () => {
+  const { ask, backlog, sink } = await scene();
+  Object.assign(backlog, { bytes: 1_000, isWhole: false });
+  const one = await sink();
+  await one.open(NEVER);
+  const writing = write(one);
+  await sleep(300);
+  assert.deepEqual(await ask('SELECT FROM events LIMIT 1'), [], 'it waits');
+  assert.equal((await indexNames(ask)).length, 5);
+  backlog.bytes = MUCH;
+  await writing;
+  assert.deepEqual(await indexNames(ask), ['events_pkey']);
+  backlog.bytes = 0;
+  await write(one);
+  assert.deepEqual(await indexNames(ask), ['events_pkey'], 'there is more that nobody has seen yet');
+  backlog.isWhole = true;
+  await write(one);
+  await until('the indexes are back', async () => (await indexNames(ask)).length === 5);
+  await one.finish();
+  await one.leave();
 });
 
 test("event triggers and indexed functions of the user's run in the user's own path", async () => {
