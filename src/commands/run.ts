@@ -2,6 +2,7 @@
 // happens on the road itself is in pipeline.ts.
 
 import { randomInt } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
 import { DedupSet } from '../core/dedup.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
@@ -35,8 +36,16 @@ import { programVersion } from './version.ts';
 const FINISH_MS_MAX = 6_000;
 const POOL_CLOSE_MS_MAX = 1_000;
 
+/**
+ * V8 doubles the young generation of a thread that goes on working, up to 64 MB, and touches all of it sooner or later: at 16 files a second
+ * the program grew from 148 to 197 MiB in five minutes. It stays as it is at the start (2 MB): 141 to 145 MiB in the same time, for the
+ * same processor time. The limits of a thread are read when it begins, which for the main thread is too late; this one is read each time.
+ */
+const KEEP_YOUNG_SMALL = '--semi-space-growth-factor=1';
+
 /** @throws {MillraceError} for everything that a person must mend */
 export async function run(options: RunOptions, io: CommandIo): Promise<ExitCode> {
+  setFlagsFromString(KEEP_YOUNG_SMALL);
   const screen = openScreen(io.stderr, io.env, secretsOf(io.env));
   const log = createLog(screen, {
     level: options.quiet ? 'warn' : options.logLevel,
