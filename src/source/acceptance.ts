@@ -270,7 +270,7 @@ function stillStands(desk: Desk, flight: Flight, result: Parsed): boolean {
 function atFile(desk: Desk, { file, handle }: Flight, use: (fd: number) => boolean): boolean | null {
   try {
     if (handle !== null && !handle.letGo) return use(handle.fd);
-    return withFileSync(file.path, (stats) => sameKey(file.stamp, stampOf(stats, desk.birthsKept)), use);
+    return withFileSync(file.path, (stats) => sameKey(file.stamp, stampOf(stats, desk.rule.birthsKept)), use);
   } catch {
     return null;
   }
@@ -334,7 +334,7 @@ function stampNow(desk: Desk, flight: Flight): FileStamp | null {
     handle !== null && !handle.letGo && !file.isPacked
       ? fstatSync(handle.fd, { bigint: true })
       : lstatQuietly(file.path);
-  return stats === null ? null : stampOf(stats, desk.birthsKept);
+  return stats === null ? null : stampOf(stats, desk.rule.birthsKept);
 }
 
 /** Compared at once: an answer must not wait, and with growth the bytes before may be others too (cp over a shorter file). */

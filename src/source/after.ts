@@ -90,7 +90,7 @@ async function isReservation(path: Buffer): Promise<boolean> {
 /** What was moved may not be what was looked at, or may have grown in the last moment: a writer's descriptor goes with the file. */
 async function settleArchived(desk: Desk, file: SourceFile, target: Buffer): Promise<void> {
   const stats = await lstat(target, { bigint: true });
-  const stamp = stampOf(stats, desk.birthsKept);
+  const stamp = stampOf(stats, desk.rule.birthsKept);
   if (!sameKey(file.stamp, stamp)) {
     await putBack(desk, target, file.path);
     forget(desk, file);
@@ -124,7 +124,7 @@ async function archiveByCopy(desk: Desk, file: SourceFile, target: Buffer): Prom
   }
   await utimes(partial, Number(before.atimeMs) / 1000, Number(before.mtimeMs) / 1000);
   const after = await lstat(file.path, { bigint: true });
-  const unchanged = sameTimes(before, after) && sameKey(file.stamp, stampOf(after, desk.birthsKept));
+  const unchanged = sameTimes(before, after) && sameKey(file.stamp, stampOf(after, desk.rule.birthsKept));
   if (!unchanged || Number(after.size) !== file.stamp.size) {
     await Promise.all([unlink(partial), unlink(target)]);
     enter(desk, file, { kind: 'done', after: 'wait' });
@@ -143,14 +143,14 @@ function sameTimes(a: BigIntStats, b: BigIntStats): boolean {
 /** A hidden name first, so that nobody opens it any more; deleted when those who had it open have not written since. */
 async function remove(desk: Desk, file: SourceFile): Promise<void> {
   const hidden = joinBytes(
-    desk.folder,
+    desk.rule.folder,
     joinBytes(folderOf(file.nameBytes), Buffer.from(deletingName(file.info.id))),
   );
   await rename(file.path, hidden);
   failPoint('hidden');
   await setTimeout(desk.settings.settleMs);
   const stats = await lstat(hidden, { bigint: true });
-  const stamp = stampOf(stats, desk.birthsKept);
+  const stamp = stampOf(stats, desk.rule.birthsKept);
   if (sameKey(file.stamp, stamp) && stamp.size === file.stamp.size && stamp.mtimeNs === file.stamp.mtimeNs) {
     await unlink(hidden);
     forget(desk, file);
@@ -188,7 +188,7 @@ function besideName(path: Buffer, suffix: number): Buffer {
 export async function finishDeleting(desk: Desk, entry: Entry): Promise<void> {
   const { key, stamp } = entry;
   const nameBytes = bytesOfKey(key);
-  const path = joinBytes(desk.folder, nameBytes);
+  const path = joinBytes(desk.rule.folder, nameBytes);
   const generation = deletingGeneration(textOfKey(key.slice(key.lastIndexOf('/') + 1)));
   // Its own deletion is under way in this process.
   if (desk.byInode.has(inodeKey(stamp)) || desk.told.has(deletingKey(entry))) return;
@@ -207,7 +207,7 @@ export async function finishDeleting(desk: Desk, entry: Entry): Promise<void> {
   const goes = whole && desk.settings.after === 'delete';
   if (!(await isStillOurs(desk, own, goes)) || !isAsSeen(path, stamp)) return;
   if (goes) await unlink(path);
-  else await putBack(desk, path, joinBytes(desk.folder, own.info.nameBytes));
+  else await putBack(desk, path, joinBytes(desk.rule.folder, own.info.nameBytes));
   desk.requestScan();
 }
 

@@ -97,8 +97,8 @@ export function disturb(
 }
 
 function isStillThere(desk: Desk, { key, stamp }: Sleeper): boolean {
-  const stats = lstatQuietly(joinBytes(desk.folder, bytesOfKey(key)));
-  return stats !== null && sameKey(stamp, stampOf(stats, desk.birthsKept));
+  const stats = lstatQuietly(joinBytes(desk.rule.folder, bytesOfKey(key)));
+  return stats !== null && sameKey(stamp, stampOf(stats, desk.rule.birthsKept));
 }
 
 /** A hard link. */

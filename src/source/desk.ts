@@ -18,6 +18,7 @@ import type { Settings } from './options.ts';
 import type { ReadyFiles } from './ready.ts';
 import type { Cut } from './reading.ts';
 import { extent, inFlight, isCommitted, uncutBytes, voidAll, waitsForTail } from './reading.ts';
+import type { ScanRule } from './scan.ts';
 import type { SourceTask } from './source.ts';
 import { inodeKey } from './stamp.ts';
 
@@ -48,9 +49,8 @@ export interface Landed {
 
 export interface Desk {
   readonly settings: Settings;
-  readonly folder: Buffer;
-  /** The file system of the folder keeps birth times. */
-  readonly birthsKept: boolean;
+  /** Which folder, and what in it. */
+  readonly rule: ScanRule;
   readonly bell: Bell;
   readonly byInode: Map<string, SourceFile>;
   readonly byName: Map<string, SourceFile>;
@@ -82,6 +82,8 @@ export interface Desk {
   era: number;
   /** Numbers looks, so that an older answer never overrides a newer one. */
   looks: number;
+  /** Not before that time is the folder searched again for a file that left its name. */
+  searchAgainMs: number;
   openFiles: number;
   /** Compressed files that are being unpacked just now. */
   unpacking: number;

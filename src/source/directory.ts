@@ -59,7 +59,6 @@ export async function openDirectory(options: DirectoryOptions): Promise<Director
 class Directory implements DirectorySource {
   readonly bell = new Bell();
   readonly #desk: Desk;
-  readonly #rule: ScanRule;
   readonly #inquiry: Inquiry;
   readonly #scanBell = new Bell();
   #watcher: Watcher | null = null;
@@ -74,12 +73,7 @@ class Directory implements DirectorySource {
   #lastLook = false;
 
   constructor(settings: Settings) {
-    const folder = ownBytes(Buffer.from(settings.directory));
-    this.#desk = createDesk(settings, folder, this.bell, () => this.#scanBell.ring());
-    const { recursive, patterns } = settings;
-    const { birthsKept } = this.#desk;
-    const folderText = isUtf8(folder) ? folder.toString('utf8') : null;
-    this.#rule = { folder, folderText, recursive, accepts: nameFilter(patterns), birthsKept };
+    this.#desk = createDesk(settings, this.bell, () => this.#scanBell.ring());
     this.#inquiry = new Inquiry(this.#desk);
   }
 
@@ -180,7 +174,7 @@ class Directory implements DirectorySource {
     const { settings } = this.#desk;
     // --once looks at everything by itself at the beginning and at the end.
     if (settings.watch !== 'auto' || settings.once) return;
-    this.#watcher = watchFolder(settings.directory, settings.recursive, this.#rule.accepts, {
+    this.#watcher = watchFolder(settings.directory, settings.recursive, this.#desk.rule.accepts, {
       look: (paths) => this.#lookAt(paths),
       scan: () => this.#scanBell.ring(),
       failed: (code) => this.#noteWatchFailure(code),
@@ -201,10 +195,10 @@ class Directory implements DirectorySource {
     const desk = this.#desk;
     if (desk.closed || desk.books === null) return;
     for (const path of paths) {
-      const key = nameKey(Buffer.from(path).subarray(this.#rule.folder.length + 1));
+      const key = nameKey(Buffer.from(path).subarray(this.#desk.rule.folder.length + 1));
       desk.looks += 1;
-      const entry = this.#rule.accepts(textOfKey(key.slice(key.lastIndexOf('/') + 1)))
-        ? look(this.#rule, key)
+      const entry = this.#desk.rule.accepts(textOfKey(key.slice(key.lastIndexOf('/') + 1)))
+        ? look(this.#desk.rule, key)
         : null;
       if (entry !== null) meet(desk, entry, desk.looks);
     }
@@ -236,7 +230,7 @@ class Directory implements DirectorySource {
     const lookNumber = desk.looks;
     const isLastLook = this.#lastLook;
     const isOver = (): boolean => desk.era !== era || desk.closed;
-    const result = await scan(this.#rule, async (entries) => {
+    const result = await scan(this.#desk.rule, async (entries) => {
       // What is found later is new, or comes back, and the books are asked for all that they know of it.
       if (!this.#scanned && !isOver()) await recognise(desk, entries, lookNumber);
       if (isOver()) return;
@@ -339,11 +333,10 @@ function isIdle(desk: Desk): boolean {
   );
 }
 
-function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan: () => void): Desk {
+function createDesk(settings: Settings, bell: Bell, requestScan: () => void): Desk {
   return {
     settings,
-    folder,
-    birthsKept: keepsBirths(settings.directory),
+    rule: ruleOf(settings),
     bell,
     byInode: new Map(),
     byName: new Map(),
@@ -365,11 +358,18 @@ function createDesk(settings: Settings, folder: Buffer, bell: Bell, requestScan:
     books: null,
     era: 0,
     looks: 0,
+    searchAgainMs: 0,
     openFiles: 0,
     unpacking: 0,
     closed: false,
     requestScan,
   };
+}
+
+function ruleOf({ directory, recursive, patterns }: Settings): ScanRule {
+  const folder = ownBytes(Buffer.from(directory));
+  const folderText = isUtf8(folder) ? folder.toString('utf8') : null;
+  return { folder, folderText, recursive, accepts: nameFilter(patterns), birthsKept: keepsBirths(directory) };
 }
 
 /** Of what is read, also behind a symlink that may have been pointed elsewhere. A new folder often gets the inode of the old one. Empty when it is gone. */

@@ -95,7 +95,7 @@ export class Inquiry {
     try {
       const { era } = desk;
       const found = await compare(file.path, wanted.known.slices, wanted.what, (stats) =>
-        sameKey(file.stamp, stampOf(stats, desk.birthsKept)),
+        sameKey(file.stamp, stampOf(stats, desk.rule.birthsKept)),
       );
       if (desk.era !== era || file.phase.kind !== 'asking') return;
       // Gone: the next look says where to; asked about again then.

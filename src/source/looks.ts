@@ -82,7 +82,7 @@ function adopt(desk: Desk, entry: Entry, lookNumber: number): SourceFile {
   const reused = desk.byInode.get(inodeKey(stamp));
   const previous = desk.byName.get(key);
   if (reused !== undefined) forget(desk, reused);
-  const file = newFile(entry, desk.folder, lookNumber, desk.settings.now(), desk.settings.dialect);
+  const file = newFile(entry, desk.rule.folder, lookNumber, desk.settings.now(), desk.settings.dialect);
   if (previous !== undefined) file.info = { ...file.info, replaces: previous.info.id };
   desk.byInode.set(inodeKey(stamp), file);
   desk.byGeneration.set(file.info.id, file);
@@ -102,7 +102,7 @@ function adoptGrown(desk: Desk, entry: Entry, lookNumber: number): SourceFile {
 
 function isStillThere(desk: Desk, file: SourceFile): boolean {
   const stats = lstatQuietly(file.path);
-  return stats !== null && sameKey(file.stamp, stampOf(stats, desk.birthsKept));
+  return stats !== null && sameKey(file.stamp, stampOf(stats, desk.rule.birthsKept));
 }
 
 /** Whoever had this name before is elsewhere or gone; the scan will tell. */
@@ -116,7 +116,7 @@ function rename(desk: Desk, file: SourceFile, key: string): void {
   file.nameBytes = nameBytes;
   file.nameKey = key;
   file.isPacked = isPackedName(nameBytes);
-  file.path = joinBytes(desk.folder, nameBytes);
+  file.path = joinBytes(desk.rule.folder, nameBytes);
   file.place = 'folder';
   file.info = { ...file.info, name: printableName(nameBytes), nameBytes };
   file.nameIsNew = true;
@@ -185,7 +185,7 @@ export function lookAgain(desk: Desk, file: SourceFile): boolean {
     return true;
   }
   if (stats === null || !stats.isFile()) return false;
-  const stamp = stampOf(stats, desk.birthsKept);
+  const stamp = stampOf(stats, desk.rule.birthsKept);
   if (!sameKey(file.stamp, stamp)) return false;
   applyLook(desk, file, stamp, desk.looks);
   return true;
@@ -302,7 +302,9 @@ async function compareFile(desk: Desk, file: SourceFile, what: 'ends' | 'all'): 
   const { handle } = file;
   const pieces = [...file.reading.pieces];
   if (handle === null) {
-    return compare(file.path, pieces, what, (stats) => sameKey(file.stamp, stampOf(stats, desk.birthsKept)));
+    return compare(file.path, pieces, what, (stats) =>
+      sameKey(file.stamp, stampOf(stats, desk.rule.birthsKept)),
+    );
   }
   handle.users += 1;
   try {

@@ -162,7 +162,7 @@ function openHandle(desk: Desk, file: SourceFile): void {
     trouble(desk, file, error);
     return;
   }
-  const stamp = stampOf(stats, desk.birthsKept);
+  const stamp = stampOf(stats, desk.rule.birthsKept);
   if (!stats.isFile() || !sameKey(file.stamp, stamp)) {
     closeSync(fd);
     trouble(desk, file, 'ENOENT');

@@ -43,7 +43,7 @@ async function unpackFile(desk: Desk, file: SourceFile, phase: SourceFile['phase
     file.path,
     desk.settings.unpacking,
     (stats) => {
-      const now = stampOf(stats, desk.birthsKept);
+      const now = stampOf(stats, desk.rule.birthsKept);
       return sameKey(stamp, now) && now.size === stamp.size && now.mtimeNs === stamp.mtimeNs;
     },
     ending.signal,

@@ -1,7 +1,7 @@
 // Looks at the input folder: readdir and lstat, nothing else. The scan is the truth about what is there; a watcher only says
 // when to look. What the entries mean is decided elsewhere.
 
-import { lstatSync } from 'node:fs';
+import { lstatSync, readdirSync } from 'node:fs';
 import type { BigIntStats, Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
@@ -194,5 +194,30 @@ export function lstatQuietly(path: Buffer | string): BigIntStats | null {
     return lstatSync(path, { bigint: true, throwIfNoEntry: false }) ?? null;
   } catch {
     return null; // ENOTDIR, EACCES on the folder, ENAMETOOLONG: not a file that we can see just now
+  }
+}
+
+/**
+ * The path of the first file anywhere below the folder, under whatever name, that `fits` accepts; null when there is none. At once, and not
+ * cheap: for the rare caller that must not wait for the next look. Folders that cannot be read are passed over.
+ */
+export function search(rule: ScanRule, fits: (stamp: FileStamp) => boolean): Buffer | null {
+  const folders = [rule.folder];
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (const child of namesIn(folder)) {
+      const path = joinBytes(folder, child);
+      const stats = lstatQuietly(path);
+      if (stats?.isFile() === true && fits(stampOf(stats, rule.birthsKept))) return path;
+      if (rule.recursive && stats?.isDirectory() === true) folders.push(path);
+    }
+  }
+  return null;
+}
+
+function namesIn(folder: Buffer): Buffer[] {
+  try {
+    return readdirSync(folder, { encoding: 'buffer' });
+  } catch {
+    return []; // gone, or not for us: what is in it cannot be read either
   }
 }

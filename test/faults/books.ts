@@ -28,8 +28,6 @@ export interface Generation {
   readonly ino: string;
   /** Of the file on disk: for a compressed one not a number of records' bytes. */
   readonly size: number | null;
-  /** The last one of its inode, and that inode is still in the folder. */
-  readonly current: boolean;
 }
 
 export interface Reject {
@@ -50,6 +48,7 @@ export interface Row {
 }
 
 export interface Books {
+  /** In the order in which they were written down. */
   readonly generations: readonly Generation[];
   readonly slices: readonly Slice[];
   /** Of code `duplicate_conflict`: not rejects, but duplicates with other values. */
@@ -59,15 +58,10 @@ export interface Books {
 
 const ROWS_AT_A_TIME = 5_000;
 
-export async function readBooks(road: Road, inodes: ReadonlySet<string>): Promise<Books> {
-  const found = await road.query<Omit<Generation, 'current'> & Record<string, unknown>>(
+export async function readBooks(road: Road): Promise<Books> {
+  const generations = await road.query<Generation & Record<string, unknown>>(
     'SELECT generation::text AS id, name, state, reason, ino::text, size::float8 FROM millrace.files ORDER BY ordinal',
   );
-  const last = new Map(found.map((generation) => [generation.ino, generation.id]));
-  const generations = found.map((one) => ({
-    ...one,
-    current: inodes.has(one.ino) && last.get(one.ino) === one.id,
-  }));
   const slices = await road.query<Slice & Record<string, unknown>>(
     `SELECT s.generation::text, start_offset::float8 AS start, end_offset::float8 AS end, crc32::float8 AS crc, first_line::float8 AS "firstLine",
        records::float8, inserted::float8, duplicates::float8, rejected::float8, conflicting::float8,

@@ -30,7 +30,7 @@ after(async () => {
 });
 
 async function violations(of: Road): Promise<readonly string[]> {
-  return (await check(of, producer.live, producer.contents, await producer.inodes())).violations;
+  return (await check(of, producer.live, producer.contents, await producer.byInode())).violations;
 }
 
 async function harmed(sql: string): Promise<readonly string[]> {

@@ -25,9 +25,10 @@ export async function check(
   road: Road,
   live: ReadonlyMap<string, Content>,
   contents: readonly Content[],
-  inodes: ReadonlySet<string>,
+  byInode: ReadonlyMap<string, Content>,
 ): Promise<Checked> {
-  const books = await readBooks(road, inodes);
+  const books = await readBooks(road);
+  const lastOf = new Map(books.generations.map(({ ino, id }) => [ino, id]));
   const found: string[] = [];
   const violate = (text: string): void => void found.push(text);
   const slicesOf = Map.groupBy(books.slices, (slice) => slice.generation);
@@ -45,14 +46,22 @@ export async function check(
       violate(`the slices of ${generation.name} are bytes that no file ever had: ${JSON.stringify(slices)}`);
       continue;
     }
+    // It stands in the folder now. Its inode alone does not say so: another file may have taken it over, and been written down before.
+    const standing = byInode.get(generation.ino);
+    const current =
+      lastOf.get(generation.ino) === generation.id &&
+      standing !== undefined &&
+      slices.every((slice) => holds(standing, slice));
     const whole = own.filter((content) => content.diskSize === generation.size);
     if (generation.state === 'done') for (const content of whole) covered.add(content);
     const packed = generation.name.endsWith('.gz');
-    checkRanges(generation, slices, packed ? (whole[0]?.bytes.length ?? null) : generation.size, violate);
+    const size = packed ? (whole[0]?.bytes.length ?? null) : generation.size;
+    checkRanges(generation, slices, size, current, violate);
     const content = own.find(({ torn }) => !torn) ?? own[0];
     if (content === undefined) continue;
     const rejects = rejectsOf.get(generation.id) ?? [];
-    checkRaw(generation, slices, content, [...rejects, ...(conflictsOf.get(generation.id) ?? [])], violate);
+    const kept = [...rejects, ...(conflictsOf.get(generation.id) ?? [])];
+    checkRaw(generation, slices, content, kept, current && !packed, violate);
     checkConflicts(generation, content, conflictsOf.get(generation.id) ?? [], ledger, violate);
     checkSlices(generation, slices, content, rejects, ledger, violate);
   }
@@ -87,9 +96,10 @@ function holds({ bytes }: Content, slice: Slice): boolean {
 
 /** No byte is committed twice; all of a file that is done is committed. `size`: of what is read, null when nobody knows. */
 function checkRanges(
-  { name, state, current }: Generation,
+  { name, state }: Generation,
   slices: readonly Slice[],
   size: number | null,
+  current: boolean,
   violate: Violate,
 ): void {
   let at = 0;
@@ -104,20 +114,25 @@ function checkRanges(
     violate(`${name} is done at ${size} bytes, and ${at} are committed`);
 }
 
-/** Whatever lies in quarantine is what stands at its place in the file. */
+/** Whatever lies in quarantine is what stands at its place in the file; `isThere`: its bytes could be read until now. */
 function checkRaw(
-  { name, current }: Generation,
+  generation: Generation,
   slices: readonly Slice[],
   { bytes }: Content,
   kept: readonly Reject[],
+  isThere: boolean,
   violate: Violate,
 ): void {
+  const { name } = generation;
   for (const { offset, raw, length, code, records } of kept) {
-    // The words of the database come after the reading; by then a producer may have taken the bytes away.
+    // The words of the database come after the reading; by then a producer may have taken the bytes away, and a packed file, renamed,
+    // is unpacked anew.
     const late = code === 'refused_by_database' || code === 'duplicate_conflict';
-    const mayLack = records > 1 || (late && !current);
+    const mayLack = records > 1 || (late && !isThere);
     if (raw === null ? !mayLack : !raw.equals(bytes.subarray(offset, offset + length)))
-      violate(`reject ${code} of ${name} at ${offset}: its raw bytes are not those of the file`);
+      violate(
+        `reject ${code} of ${name} at ${offset}: its raw bytes are ${raw === null ? 'not there' : 'not those of the file'}; ${JSON.stringify(generation)}`,
+      );
     if (!slices.some((slice) => slice.start <= offset && offset < slice.end))
       violate(`reject ${code} of ${name} at ${offset} stands outside the committed slices`);
   }

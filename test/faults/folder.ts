@@ -207,11 +207,14 @@ export class Producer {
     }
   }
 
-  /** The inodes of the files that are still in the folder. */
-  async inodes(): Promise<Set<string>> {
-    const stats = await Promise.all(
-      [...this.live.keys()].map((name) => stat(this.#path(name), { bigint: true }).catch(() => null)),
+  /** What stands in the folder now, by inode. */
+  async byInode(): Promise<Map<string, Content>> {
+    const found = await Promise.all(
+      [...this.live].map(async ([name, content]) => {
+        const stats = await stat(this.#path(name), { bigint: true }).catch(() => null);
+        return stats === null ? [] : [[String(stats.ino), content] as const];
+      }),
     );
-    return new Set(stats.flatMap((each) => (each === null ? [] : [String(each.ino)])));
+    return new Map(found.flat());
   }
 }

@@ -544,6 +544,23 @@ test('a rejected row that the database refuses later is read again only while it
   assert.equal(slice?.reread(HEADER.length, 36), null);
 });
 
+for (const [to, where] of [
+  ['b.csv', 'under another name'],
+  ['.a.csv.done', 'under a name that is ignored'],
+] as const)
+  test(`a record's bytes are found ${where} when its file was renamed and nobody has looked since`, async (t) => {
+    const { road, path } = await roadWithFile(t, 5);
+    const slice = road.accepted[0]?.slices[0];
+    // A neighbour with another inode, and the same bytes under the old name: neither is the file.
+    writeFileSync(join(road.folder, 'c.csv'), HEADER + records(0, 5));
+    renameSync(path, join(road.folder, to));
+    writeFileSync(path, HEADER + records(7, 12));
+    const read = slice?.reread(HEADER.length, 36);
+    assert.equal(Buffer.from(read ?? []).toString(), record(0).slice(0, 36));
+    rmSync(join(road.folder, to));
+    assert.equal(slice?.reread(HEADER.length, 36), null);
+  });
+
 test('a file written anew and longer while its very first slice is being read is read from its new beginning', async (t) => {
   for (const before of [400, 4_000]) {
     const folder = await temporaryFolder(t);
