@@ -59,7 +59,10 @@ function isBefore(keys: Uint32Array, left: number, right: number, firstWord: num
   return false;
 }
 
-/** Three stable counting passes over one word, least significant digit first. */
+/**
+ * Three stable counting passes over one word, least significant digit first. Each loop is a function of its own: V8 compiles such a one
+ * once; three loops in one it entered and left in the middle, and compiled them five times (40 ms of a load of 1 M rows).
+ */
 function radixSort(
   keys: Uint32Array,
   order: Uint32Array,
@@ -73,26 +76,56 @@ function radixSort(
   const places = new Uint32Array(DIGITS);
   for (let shift = 0; shift < 32; shift += DIGIT_BITS) {
     places.fill(0);
-    for (let index = from; index < to; index += 1) {
-      const digit = (keys[source[index]! * 4 + word]! >>> shift) & (DIGITS - 1);
-      places[digit] = places[digit]! + 1;
-    }
-    let place = from;
-    for (let digit = 0; digit < DIGITS; digit += 1) {
-      const size = places[digit]!;
-      places[digit] = place;
-      place += size;
-    }
-    for (let index = from; index < to; index += 1) {
-      const row = source[index]!;
-      const digit = (keys[row * 4 + word]! >>> shift) & (DIGITS - 1);
-      const at = places[digit]!;
-      places[digit] = at + 1;
-      target[at] = row;
-    }
+    countDigits(keys, source, places, from, to, word, shift);
+    sumUp(places, from);
+    moveByDigit(keys, source, target, places, from, to, word, shift);
     [source, target] = [target, source];
   }
   if (source !== order) order.set(source.subarray(from, to), from);
+}
+
+function countDigits(
+  keys: Uint32Array,
+  order: Uint32Array,
+  counts: Uint32Array,
+  from: number,
+  to: number,
+  word: number,
+  shift: number,
+): void {
+  for (let index = from; index < to; index += 1) {
+    const digit = (keys[order[index]! * 4 + word]! >>> shift) & (DIGITS - 1);
+    counts[digit] = counts[digit]! + 1;
+  }
+}
+
+/** Counts become the places at which each digit begins. */
+function sumUp(counts: Uint32Array, from: number): void {
+  let place = from;
+  for (let digit = 0; digit < DIGITS; digit += 1) {
+    const size = counts[digit]!;
+    counts[digit] = place;
+    place += size;
+  }
+}
+
+function moveByDigit(
+  keys: Uint32Array,
+  source: Uint32Array,
+  target: Uint32Array,
+  places: Uint32Array,
+  from: number,
+  to: number,
+  word: number,
+  shift: number,
+): void {
+  for (let index = from; index < to; index += 1) {
+    const row = source[index]!;
+    const digit = (keys[row * 4 + word]! >>> shift) & (DIGITS - 1);
+    const at = places[digit]!;
+    places[digit] = at + 1;
+    target[at] = row;
+  }
 }
 
 /**

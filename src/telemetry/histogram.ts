@@ -8,14 +8,13 @@ import Int32Histogram from 'hdr-histogram-js/dist/Int32Histogram.js';
 /** All in ms. */
 export interface TimeSummary {
   readonly count: number;
-  readonly mean: number;
   readonly p50: number;
   readonly p90: number;
   readonly p99: number;
   readonly max: number;
 }
 
-const EMPTY: TimeSummary = { count: 0, mean: 0, p50: 0, p90: 0, p99: 0, max: 0 };
+const EMPTY: TimeSummary = { count: 0, p50: 0, p90: 0, p99: 0, max: 0 };
 
 const US_MAX = 86_400_000_000; // a day: a database that was away over night still counts
 const US_PER_MS = 1_000;
@@ -80,7 +79,6 @@ function summaryOf(histogram: Histogram): TimeSummary {
   const at = (percentile: number): number => histogram.getValueAtPercentile(percentile) / US_PER_MS;
   return {
     count: histogram.totalCount,
-    mean: histogram.mean / US_PER_MS,
     p50: at(50),
     p90: at(90),
     p99: at(99),

@@ -106,7 +106,7 @@ async function soakOn(server: TestServer, settings: SoakSettings): Promise<Soake
     url.port = String(proxy.port);
     const args = ['--after', 'delete', '--quiet', '--log-level', 'warn', '--log-format', 'json'];
     args.push('--settle', '1s', '--scan-every', '1s', '--dedup-memory', '16MiB', '--first-load', 'never');
-    const program = new Supervisor(road, args, sight, () => ({ DATABASE_URL: url.href }));
+    using program = new Supervisor(road, args, sight, () => ({ DATABASE_URL: url.href }));
     const victims = { program, server, database: road.database, proxy, sight };
     const soaking = new Soaking(settings, road, victims, producer);
     return await soaking.run();

@@ -37,6 +37,7 @@ export class Supervisor {
   #current: Run;
   /** Those whose end is somebody's doing. */
   readonly #doomed = new Set<Run>();
+  #over = false;
 
   constructor(road: Road, args: readonly string[], sight: Sight, arms: Arms) {
     this.#road = road;
@@ -44,6 +45,11 @@ export class Supervisor {
     this.#sight = sight;
     this.#arms = arms;
     this.#current = this.#start();
+  }
+
+  /** However a round ends, nothing is started again after it: else the road that ends what runs would go on for ever. */
+  [Symbol.dispose](): void {
+    this.#over = true;
   }
 
   /** It has reached the server, whatever it does there. Waits for that. */
@@ -182,7 +188,7 @@ export class Supervisor {
 
   #watch(run: Run): void {
     void run.ended.then((ended) => {
-      if (this.#doomed.has(run) || run !== this.#current) return;
+      if (this.#over || this.#doomed.has(run) || run !== this.#current) return;
       if (ended.signal === 'SIGKILL' && ended.stderr.includes('millrace: fail-point'))
         this.#countKill(ended, 'starting');
       else this.#complain('it ended by itself', ended);

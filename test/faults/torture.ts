@@ -106,7 +106,7 @@ async function playRound(
     url.port = String(proxy.port);
     const env = { DATABASE_URL: url.href, NODE_COMPILE_CACHE: cache };
     const args = plan.after === 'archive' ? [...plan.args, '--archive-dir', archive] : plan.args;
-    const program = new Supervisor(road, args, sight, () => ({ ...env, ...failPointOf(plan, turn) }));
+    using program = new Supervisor(road, args, sight, () => ({ ...env, ...failPointOf(plan, turn) }));
     const producer = new Producer(
       { folder: road.folder, taste: { checked: plan.checked }, mayChange: plan.after === 'keep' },
       seededRandom(plan.seed, 1),

@@ -10,10 +10,9 @@ describe('times', () => {
   test('percentiles come back in ms, within the promised digits', () => {
     const times = createTimes();
     for (let ms = 1; ms <= 1000; ms += 1) times.record(ms);
-    const { count, mean, p50, p90, p99, max } = times.summary();
+    const { count, p50, p90, p99, max } = times.summary();
     assert.equal(count, 1000);
     for (const [value, exact] of [
-      [mean, 500.5],
       [p50, 500],
       [p90, 900],
       [p99, 990],
