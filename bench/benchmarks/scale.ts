@@ -8,9 +8,10 @@ import pg from 'pg';
 import type { Bench } from '../bench.ts';
 import { makeLoad } from '../load.ts';
 import type { Load } from '../load.ts';
-import type { Verification } from '../measure/measure.ts';
+import type { Measured, Verification } from '../measure/measure.ts';
 import { measureSide } from '../measure/measure.ts';
 import { pairRatios, spreadOf } from '../measure/statistics.ts';
+import type { Spread } from '../measure/statistics.ts';
 import type { Outcome, Series } from '../outcome.ts';
 import { rounded, scaled, shareText, spreadText } from '../report/text.ts';
 import { orderOf } from '../rounds.ts';
@@ -28,9 +29,9 @@ const PART = 0.1;
 /** Rows stored so far, by seconds since the start. */
 type Progress = readonly (readonly [seconds: number, rows: number])[];
 
-interface Measured {
+interface Loads {
   readonly side: Side;
-  readonly seconds: number[];
+  readonly measured: Measured[];
   readonly progress: Progress[];
 }
 
@@ -38,9 +39,9 @@ export async function scale(bench: Bench): Promise<Outcome> {
   const folder = join(bench.folder, 'scale');
   mkdirSync(folder);
   const load = await makeLoad(join(folder, 'inbox'), bench.options.rows ?? ROWS);
-  const all = [liveSide(bench.options.runArgs), copySide(folder, 1)].map((side): Measured => ({
+  const all = [liveSide(bench.options.runArgs), copySide(folder, 1)].map((side): Loads => ({
     side,
-    seconds: [],
+    measured: [],
     progress: [],
   }));
   for (const { side } of all) await side.prepare(load);
@@ -49,7 +50,7 @@ export async function scale(bench: Bench): Promise<Outcome> {
     for (const each of orderOf(all, round)) {
       const { side, progress } = watching(each.side, load);
       const measured = await measureSide(bench.server, side, load, verification);
-      each.seconds.push(measured.seconds);
+      each.measured.push(measured);
       each.progress.push(progress);
       bench.say(`  round ${round + 1}  ${side.title.padEnd(20)} ${measured.seconds.toFixed(2)} s`);
     }
@@ -130,11 +131,16 @@ function keptShare(progress: Progress, rows: number): number {
   return first / last;
 }
 
-function outcomeOf(load: Load, all: readonly Measured[]): Outcome {
-  const kept = ({ progress }: Measured) => spreadOf(progress.map((each) => keptShare(each, load.rows)));
-  const rates = ({ seconds }: Measured) => spreadOf(seconds.map((each) => load.rows / each));
-  const [live, copy] = all as [Measured, Measured];
-  const ratio = pairRatios(copy.seconds, live.seconds);
+function outcomeOf(load: Load, all: readonly Loads[]): Outcome {
+  const kept = ({ progress }: Loads) => spreadOf(progress.map((each) => keptShare(each, load.rows)));
+  const secondsOf = ({ measured }: Loads) => measured.map(({ seconds }) => seconds);
+  const rates = (one: Loads) => spreadOf(secondsOf(one).map((each) => load.rows / each));
+  const [live, copy] = all as [Loads, Loads];
+  const ratio = pairRatios(secondsOf(copy), secondsOf(live));
+  const peak = usedOf(live, ({ used }) => used.peakMiB);
+  const cpu = usedOf(live, ({ used }) =>
+    used.clientCpuSeconds === null ? null : (used.clientCpuSeconds * 1e6) / load.rows,
+  );
   return {
     name: 'scale',
     sentences: [
@@ -143,12 +149,21 @@ function outcomeOf(load: Load, all: readonly Measured[]): Outcome {
     tables: [
       {
         title: 'As the table grows',
-        header: ['side', 'seconds', 'k rows/s', 'last tenth against the first'],
+        header: [
+          'side',
+          'seconds',
+          'k rows/s',
+          'last tenth against the first',
+          'client CPU s per 1 M rows',
+          'peak MiB',
+        ],
         rows: all.map((each) => [
           each.side.title,
-          spreadText(spreadOf(each.seconds)),
+          spreadText(spreadOf(secondsOf(each))),
           spreadText(scaled(rates(each), 1e-3), 1),
           shareText(kept(each)),
+          each === live && cpu !== null ? spreadText(cpu, 2) : '-',
+          each === live && peak !== null ? spreadText(peak, 0) : '-',
         ]),
       },
     ],
@@ -157,6 +172,8 @@ function outcomeOf(load: Load, all: readonly Measured[]): Outcome {
       'scale.live': { ...rates(live), unit: 'rows/s', better: 'higher' },
       'scale.live/copy': { ...ratio, unit: 'x', better: 'higher' },
       'scale.kept': { ...kept(live), unit: 'of its first rate', better: 'higher' },
+      ...(cpu !== null && { 'scale.cpu': { ...cpu, unit: 's per 1 M rows', better: 'lower' as const } }),
+      ...(peak !== null && { 'scale.peak': { ...peak, unit: 'MiB', better: 'lower' as const } }),
     },
     line: {
       scale: {
@@ -170,7 +187,13 @@ function outcomeOf(load: Load, all: readonly Measured[]): Outcome {
   };
 }
 
-function seriesOf({ side, progress }: Measured): Series {
+/** Null where the system does not tell. */
+function usedOf({ measured }: Loads, pick: (one: Measured) => number | null): Spread | null {
+  const known = measured.map(pick).filter((value) => value !== null);
+  return known.length === 0 ? null : spreadOf(known);
+}
+
+function seriesOf({ side, progress }: Loads): Series {
   return {
     label: side.title,
     points: (progress[0] ?? []).map(([seconds, rows]) => [seconds, rows / 1e6] as const),

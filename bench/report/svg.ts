@@ -24,6 +24,12 @@ export function svgOf(plot: Plot): string {
   }
 }
 
+/** As a file of its own, on white: the page that shows it may be dark. */
+export function svgFileOf(plot: Plot): string {
+  const ground = '<rect width="100%" height="100%" fill="#fff"/>';
+  return `${svgOf(plot).replace(/^<svg ([^>]*)>/, `<svg xmlns="http://www.w3.org/2000/svg" $1>${ground}`)}\n`;
+}
+
 export function escapeHtml(raw: string): string {
   return raw
     .replaceAll('&', '&amp;')

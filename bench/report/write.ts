@@ -1,4 +1,5 @@
-// Writes a report's files into its folder: report.md, report.json, report.html, and a .hlog per latency histogram.
+// Writes a report's files into its folder: report.md, report.json, report.html, the main plot of each benchmark as a picture, and a .hlog per
+// latency histogram.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import type { Metrics } from './compare.ts';
 import { htmlOf } from './html.ts';
 import type { ReportHead } from './markdown.ts';
 import { markdownOf } from './markdown.ts';
+import { svgFileOf } from './svg.ts';
 
 export interface Report {
   readonly head: ReportHead;
@@ -22,6 +24,7 @@ export function writeReport(folder: string, { head, outcomes, changes }: Report)
   put('report.md', markdownOf(head, outcomes, changes));
   put('report.html', htmlOf(head, outcomes, changes));
   put('report.json', `${JSON.stringify(jsonOf(head, outcomes), null, 1)}\n`);
+  for (const { name, plots } of outcomes) if (plots[0] !== undefined) put(`${name}.svg`, svgFileOf(plots[0]));
   for (const each of outcomes.flatMap(({ histograms }) => histograms)) put(`${each.name}.hlog`, hlogOf(each));
 }
 

@@ -61,7 +61,8 @@ function isBefore(keys: Uint32Array, left: number, right: number, firstWord: num
 
 /**
  * Three stable counting passes over one word, least significant digit first. Each loop is a function of its own: V8 compiles such a one
- * once; three loops in one it entered and left in the middle, and compiled them five times (40 ms of a load of 1 M rows).
+ * once; three loops in one it entered and left in the middle, and compiled them five times (40 ms of a load of 1 M rows). Going on with
+ * that, all loops of a chunk in calls of 256 rows, gained nothing (1.04 against 1.02 s for parsing, sorting and dedup of 1 M rows).
  */
 function radixSort(
   keys: Uint32Array,

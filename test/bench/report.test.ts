@@ -99,7 +99,12 @@ test('a report folder has every form, and the page needs nothing from elsewhere'
     'report.html',
     'report.json',
     'report.md',
+    'throughput.svg',
   ]);
+  assert.match(
+    readFileSync(join(folder, 'throughput.svg'), 'utf8'),
+    /^<svg xmlns="[^"]+".*a &amp; b.*<\/svg>\n$/,
+  );
   const html = readFileSync(join(folder, 'report.html'), 'utf8');
   assert.equal(html.split('<svg ').length - 1, 3);
   assert.ok(

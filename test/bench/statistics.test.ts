@@ -67,6 +67,8 @@ test('arguments are judged before anything is touched', () => {
     () => readOptions(['--rounds', '2']),
     /--rounds: must be a whole number of at least 3, got 2/,
   );
+  assert.throws(() => readOptions(['scale', 'parse', '--rounds', '1']), /at least 3, got 1/);
+  assert.equal(readOptions(['scale', '--rounds', '1'])?.rounds, 1);
   assert.throws(() => readOptions(['--rows', '1e']), /--rows: .*, got 1e/);
   assert.equal(readOptions(['--help']), null);
   const options = readOptions(['latency', '--rows', '10_000', '--args', '--lanes 4', '--checkout', '../a']);
