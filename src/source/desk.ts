@@ -21,6 +21,7 @@ import { extent, inFlight, isCommitted, uncutBytes, voidAll, waitsForTail } from
 import type { ScanRule } from './scan.ts';
 import type { SourceTask } from './source.ts';
 import { inodeKey } from './stamp.ts';
+import type { Whereabouts } from './whereabouts.ts';
 
 /** Large files that are open at once; each holds one descriptor and may hold back a few slices that came out of order. */
 export const OPEN_FILES_MAX = 8;
@@ -51,6 +52,7 @@ export interface Desk {
   readonly settings: Settings;
   /** Which folder, and what in it. */
   readonly rule: ScanRule;
+  readonly whereabouts: Whereabouts;
   readonly bell: Bell;
   readonly byInode: Map<string, SourceFile>;
   readonly byName: Map<string, SourceFile>;
@@ -82,8 +84,6 @@ export interface Desk {
   era: number;
   /** Numbers looks, so that an older answer never overrides a newer one. */
   looks: number;
-  /** Not before that time is the folder searched again for a file that left its name. */
-  searchAgainMs: number;
   openFiles: number;
   /** Compressed files that are being unpacked just now. */
   unpacking: number;

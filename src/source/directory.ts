@@ -32,6 +32,7 @@ import { look, scan } from './scan.ts';
 import type { Source, SourceState, SourceTask, Verdict } from './source.ts';
 import type { Watcher } from './watcher.ts';
 import { watchFailure, watchFolder } from './watcher.ts';
+import { Whereabouts } from './whereabouts.ts';
 
 /** Between two goes at what time decides; so the books are asked to finish files at most four times a second, unless a call is full. */
 const ATTEND_EVERY_MS = 250;
@@ -243,6 +244,7 @@ class Directory implements DirectorySource {
     noteUnreadable(desk, result.unreadable);
     // A folder that is gone has no files; of one that cannot be read just now nothing is known.
     if (root === undefined || root.code === 'ENOENT') applyScan(desk, result, lookNumber);
+    desk.whereabouts.forget();
     for (const entry of result.deleting) this.#mendDeleting(entry);
     this.#inquiry.start();
     this.#scanned = true;
@@ -334,9 +336,11 @@ function isIdle(desk: Desk): boolean {
 }
 
 function createDesk(settings: Settings, bell: Bell, requestScan: () => void): Desk {
+  const rule = ruleOf(settings);
   return {
     settings,
-    rule: ruleOf(settings),
+    rule,
+    whereabouts: new Whereabouts(rule, settings.now),
     bell,
     byInode: new Map(),
     byName: new Map(),
@@ -358,7 +362,6 @@ function createDesk(settings: Settings, bell: Bell, requestScan: () => void): De
     books: null,
     era: 0,
     looks: 0,
-    searchAgainMs: 0,
     openFiles: 0,
     unpacking: 0,
     closed: false,

@@ -198,20 +198,20 @@ export function lstatQuietly(path: Buffer | string): BigIntStats | null {
 }
 
 /**
- * The path of the first file anywhere below the folder, under whatever name, that `fits` accepts; null when there is none. At once, and not
- * cheap: for the rare caller that must not wait for the next look. Folders that cannot be read are passed over.
+ * Every regular file of the folders that a scan enters, under whatever name. At once, and not cheap: for the rare caller that must not wait
+ * for the next look. Folders that cannot be read are passed over.
  */
-export function search(rule: ScanRule, fits: (stamp: FileStamp) => boolean): Buffer | null {
+export function walk(rule: ScanRule, met: (path: Buffer, stamp: FileStamp) => void): void {
   const folders = [rule.folder];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     for (const child of namesIn(folder)) {
       const path = joinBytes(folder, child);
       const stats = lstatQuietly(path);
-      if (stats?.isFile() === true && fits(stampOf(stats, rule.birthsKept))) return path;
-      if (rule.recursive && stats?.isDirectory() === true) folders.push(path);
+      if (stats?.isFile() === true) met(path, stampOf(stats, rule.birthsKept));
+      else if (rule.recursive && stats?.isDirectory() === true && !isIgnored(textOfKey(nameKey(child))))
+        folders.push(path);
     }
   }
-  return null;
 }
 
 function namesIn(folder: Buffer): Buffer[] {

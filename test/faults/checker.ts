@@ -61,7 +61,9 @@ export async function check(
     if (content === undefined) continue;
     const rejects = rejectsOf.get(generation.id) ?? [];
     const kept = [...rejects, ...(conflictsOf.get(generation.id) ?? [])];
-    checkRaw(generation, slices, content, kept, current && !packed, violate);
+    // A packed file that is renamed is unpacked anew, and until that is done its bytes are nowhere.
+    const isThere = current && !(packed && standing.renamed);
+    checkRaw(generation, slices, content, kept, isThere, violate);
     checkConflicts(generation, content, conflictsOf.get(generation.id) ?? [], ledger, violate);
     checkSlices(generation, slices, content, rejects, ledger, violate);
   }
@@ -125,8 +127,7 @@ function checkRaw(
 ): void {
   const { name } = generation;
   for (const { offset, raw, length, code, records } of kept) {
-    // The words of the database come after the reading; by then a producer may have taken the bytes away, and a packed file, renamed,
-    // is unpacked anew.
+    // The words of the database come after the reading; by then a producer may have taken the bytes away.
     const late = code === 'refused_by_database' || code === 'duplicate_conflict';
     const mayLack = records > 1 || (late && !isThere);
     if (raw === null ? !mayLack : !raw.equals(bytes.subarray(offset, offset + length)))

@@ -58,6 +58,8 @@ export class Content {
   readonly variants: number[] = [];
   /** A record stood torn for so long that it may have been taken as it was. */
   torn = false;
+  /** Its file has had another name. */
+  renamed = false;
   /** On disk; another one than that of the bytes where they are packed. */
   diskSize = 0;
 

@@ -147,6 +147,7 @@ export class Producer {
     const content = this.live.get(name);
     const to = this.#newName(name.endsWith(PACKED) ? PACKED : '.csv');
     if (content === undefined) return;
+    content.renamed = true; // before it is so: the program may see it first
     await rename(this.#path(name), this.#path(to));
     this.live.delete(name);
     this.live.set(to, content);

@@ -139,6 +139,14 @@ class Soaking {
   }
 
   async run(): Promise<Soaked> {
+    try {
+      return await this.#play();
+    } finally {
+      this.#over.abort(); // however it ends, nobody goes on watching
+    }
+  }
+
+  async #play(): Promise<Soaked> {
     const [settings, victims] = [this.#settings, this.#victims];
     const watching = Promise.all([this.#sample(), this.#drainAgainAndAgain()]);
     const fullSpeed = await this.#measureFullSpeed();

@@ -179,6 +179,7 @@ export class Supervisor {
   }
 
   #start(more: NodeJS.ProcessEnv = {}): Run {
+    if (this.#over) throw new Error('the round is over: the program is not started any more');
     this.#sight.reset();
     const run = this.#road.start(this.#args, { ...this.#arms(), ...more });
     this.counts.starts += 1;

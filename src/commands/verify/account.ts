@@ -1,5 +1,6 @@
 // One committed range against the file: its records counted again, and its rejects compared one by one.
 
+import { RAW_BYTES_MAX } from '../../core/reject.ts';
 import type { BookReject, BookSlice } from './books.ts';
 import type { Findings, Sheet } from './report.ts';
 import type { FoundRecord } from './reader.ts';
@@ -78,11 +79,7 @@ export class SliceAccount {
           line,
           `millrace.rejects has a ${code} at byte ${offset}, and no record begins there`,
         );
-    for (const offset of this.#matched) {
-      const { raw, line } = this.#byOffset.get(offset) ?? { raw: null, line: null };
-      if (raw !== null && !(await reread(offset, raw.length)).equals(raw))
-        this.#say('reject', offset, line, 'the raw bytes in millrace.rejects are not those of the file');
-    }
+    for (const offset of this.#matched) await this.#compareRaw(this.#byOffset.get(offset)!, reread);
     for (const [index, range] of this.#ranges.entries())
       if (range.code === 'more_rejects' && range.records !== this.#rangeCounts[index])
         this.#say(
@@ -107,6 +104,23 @@ export class SliceAccount {
         line,
         `millrace.rejects says line ${booked.line} for byte ${offset}, which is line ${line}`,
       );
+    if (record.length !== booked.rawLength && record.code !== 'record_too_large')
+      this.#say(
+        'reject',
+        offset,
+        line,
+        `millrace.rejects says ${booked.rawLength} bytes for a record of ${record.length}`,
+      );
+  }
+
+  /** All of the record up to the cap. Those refused late may lack their bytes: the file may have been away just then. */
+  async #compareRaw({ offset, line, code, raw, rawLength }: BookReject, reread: Reread): Promise<void> {
+    if (raw === null && LATE.has(code)) return;
+    if (raw === null) this.#say('reject', offset, line, 'millrace.rejects has lost the raw bytes');
+    else if (raw.length !== Math.min(rawLength, RAW_BYTES_MAX))
+      this.#say('reject', offset, line, `millrace.rejects has ${raw.length} of ${rawLength} raw bytes`);
+    else if (!(await reread(offset, raw.length)).equals(raw))
+      this.#say('reject', offset, line, 'the raw bytes in millrace.rejects are not those of the file');
   }
 
   #seekRange(record: FoundRecord): void {

@@ -189,10 +189,25 @@ describe('verify', () => {
         return (await verify(road)).found.map(({ kind }) => kind);
       };
       const where = `WHERE code = 'timestamp_calendar' AND generation = (SELECT generation FROM millrace.files WHERE name = 'a.csv')`;
-      assert.deepEqual(await tamper(`UPDATE millrace.rejects SET raw = 'x' ${where}`), ['reject']);
-      assert.deepEqual(await tamper(`UPDATE millrace.rejects SET raw = NULL, line = line + 1 ${where}`), [
-        'reject',
-      ]);
+      await road.query('CREATE TABLE good AS SELECT * FROM millrace.rejects');
+      for (const change of [
+        "raw = 'x'",
+        "raw = ''",
+        'raw = NULL',
+        'raw = substr(raw, 1, length(raw) - 1)',
+        "raw = overlay(raw placing 'x' from 3)",
+        'raw_length = raw_length - 1, raw = substr(raw, 1, length(raw) - 1)',
+        "code = 'uuid'",
+      ]) {
+        assert.deepEqual(await tamper(`UPDATE millrace.rejects SET ${change} ${where}`), ['reject'], change);
+        assert.deepEqual(
+          await tamper(
+            'DELETE FROM millrace.rejects; INSERT INTO millrace.rejects OVERRIDING SYSTEM VALUE TABLE good',
+          ),
+          [],
+        );
+      }
+      assert.deepEqual(await tamper(`UPDATE millrace.rejects SET line = line + 1 ${where}`), ['reject']);
       assert.deepEqual(
         await tamper(
           `UPDATE millrace.rejects SET line = line - 1, code = 'uuid' WHERE line = 303 AND code = 'timestamp_calendar'`,
