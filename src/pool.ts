@@ -28,8 +28,14 @@ const ATTEMPTS = 3;
 /** A slice parses in some 20 ms; a worker that has not answered by then is spinning or stuck in a dead file system. */
 const TASK_MS_MAX = 120_000;
 
-/** `workers`: threads at first, and as long as `allow` does not say otherwise. */
-export function openPool(options: { workers: number; onError: (error: Error) => void }): Pool {
+export interface PoolOptions {
+  /** Threads at first, and as long as `allow` does not say otherwise. */
+  readonly workers: number;
+  readonly onError: (error: Error) => void;
+  readonly taskMsMax?: number;
+}
+
+export function openPool(options: PoolOptions): Pool {
   const piscina = new Piscina<ParseOrder, ParsedChunk>({
     filename: new URL('../workers/parse.ts', import.meta.url).href,
     minThreads: options.workers,
@@ -50,7 +56,7 @@ export function openPool(options: { workers: number; onError: (error: Error) => 
       return piscina.queueSize;
     },
     allow: (workers) => allow(piscina, workers),
-    parse: (task) => parseWithRetry(piscina, task, spares, options.onError),
+    parse: (task) => parseWithRetry(piscina, task, spares, options),
     reuse: ({ bytes }) => spares.put(bytes.buffer),
     utilization: () => piscina.utilization,
     close: (deadlineMs) => closeWithin(piscina, deadlineMs),
@@ -68,16 +74,13 @@ async function parseWithRetry(
   piscina: Piscina<ParseOrder, ParsedChunk>,
   task: ParseTask,
   spares: Spares,
-  onError: (error: Error) => void,
+  { onError, taskMsMax = TASK_MS_MAX }: PoolOptions,
 ): Promise<ParsedChunk> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       const spare = spares.take(bytesOf(task));
       const transferList = spare === null ? [] : [spare];
-      return await piscina.run(
-        { ...task, spare },
-        { transferList, signal: AbortSignal.timeout(TASK_MS_MAX) },
-      );
+      return await piscina.run({ ...task, spare }, { transferList, signal: AbortSignal.timeout(taskMsMax) });
     } catch (error) {
       if (attempt === ATTEMPTS) throw error;
       onError(error as Error);

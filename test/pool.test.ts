@@ -5,12 +5,14 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { DEFAULT_DIALECT } from '../src/core/booked-dialect.ts';
 import type { GenerationId, ParseTask } from '../src/core/slice.ts';
 import { openPool } from '../src/pool.ts';
 import { csv, events } from './support/events.ts';
 
-test('a pool has one thread until more are allowed and tasks wait for them, and keeps those it has', async (t) => {
+/** A task of one small file, which is there as long as the test runs. */
+function smallTask(t: TestContext): ParseTask {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-pool-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'a.csv');
@@ -19,11 +21,34 @@ test('a pool has one thread until more are allowed and tasks wait for them, and 
   const fd = openSync(path, 'r');
   t.after(() => closeSync(fd));
   const slice = { generation: 'g' as GenerationId, path, fd, start: 0, end: text.length };
-  const task: ParseTask = {
+  return {
     slices: [{ ...slice, exact: true, limit: text.length, final: true }],
     dialect: DEFAULT_DIALECT,
     rejectsMax: 10,
   };
+}
+
+test('a worker that hangs is ended at the deadline, the task is tried again, and the pool goes on', async (t) => {
+  const task = smallTask(t);
+  // Read by each new thread: every one stands still for 4 s at its first task.
+  process.env['MILLRACE_FAILPOINT'] = 'parse:stall';
+  t.after(() => delete process.env['MILLRACE_FAILPOINT']);
+  const errors: Error[] = [];
+  const pool = openPool({ workers: 1, onError: (error) => void errors.push(error), taskMsMax: 1_000 });
+  t.after(() => pool.close(10_000));
+  await assert.rejects(pool.parse(task), { name: 'AbortError' });
+  assert.deepEqual(
+    errors.map(({ name }) => name),
+    ['AbortError', 'AbortError'],
+  );
+  delete process.env['MILLRACE_FAILPOINT'];
+  // The thread that took the place of the last one may still be armed.
+  const parsed = await pool.parse(task).catch(() => pool.parse(task));
+  assert.equal(parsed.rows.count, 200);
+});
+
+test('a pool has one thread until more are allowed and tasks wait for them, and keeps those it has', async (t) => {
+  const task = smallTask(t);
   const pool = openPool({ workers: 1, onError: (error) => assert.ifError(error) });
   t.after(() => pool.close(10_000));
   const parse = (count: number): Promise<unknown> =>

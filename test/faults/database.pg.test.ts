@@ -103,6 +103,35 @@ test('a lock on the table is waited for', () =>
     );
   }));
 
+test('a deadlock that we lose costs a retry', () =>
+  withRoad(server, async (road) => {
+    await road.put('a.csv', csv(events(0, 10)));
+    await road.once();
+    // Our lane takes 1, then 2; somebody else 2, then 1. Who has waited for so long is the one who looks, and loses.
+    await road.query(`CREATE FUNCTION two_locks() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_advisory_xact_lock(1); PERFORM pg_advisory_xact_lock(2); RETURN NULL; END $$;
+      CREATE TRIGGER two_locks BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION two_locks();
+      ALTER DATABASE ${road.database.name} SET deadlock_timeout = '3s'`);
+    const other = new pg.Client(road.database.client);
+    await other.connect();
+    await other.query("SET deadlock_timeout = '1h'; BEGIN; SELECT pg_advisory_xact_lock(2)");
+    await road.put('b.csv', csv(events(10, 10)));
+    const run = road.start(['--once', '--settle', '100ms']);
+    await untilLockIsWaitedFor(road);
+    await other.query('SELECT pg_advisory_xact_lock(1)');
+    await other.query('COMMIT');
+    await other.end();
+    const { code, stdout, stderr } = await run.ended;
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /40P01/);
+    await road.balance(
+      new Map([
+        ['a.csv', events(0, 10)],
+        ['b.csv', events(10, 10)],
+      ]),
+    );
+  }));
+
 for (const [what, change, mend, pattern] of [
   ['renamed', 'ALTER TABLE events RENAME TO other', 'ALTER TABLE other RENAME TO events', /42P01|events/],
   [

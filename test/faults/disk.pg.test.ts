@@ -21,6 +21,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { start } from '../support/cli.ts';
 import { csv, events } from '../support/events.ts';
 import type { TestRecord } from '../support/events.ts';
 import { startTestServer } from '../support/postgres.ts';
@@ -119,6 +120,38 @@ test(
         await road.query('ALTER TABLE events SET TABLESPACE pg_default');
         await road.query(`DROP TABLESPACE ${place}`);
       });
+    }),
+);
+
+test(
+  'an input folder that is unmounted while it is read, and mounted again, is read on',
+  { skip: cannotMount() },
+  () =>
+    withRoad(server, async (road) => {
+      const inbox = road.path('inbox');
+      mkdirSync(inbox);
+      const mount = (): Buffer => execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', inbox]);
+      const unmount = (): Buffer => execFileSync('umount', ['-l', inbox]);
+      const put = (name: string, first: number): void =>
+        writeFileSync(join(inbox, name), csv(events(first, 10)));
+      mount();
+      try {
+        put('a.csv', 0);
+        const args = ['run', '--quiet', '--input', inbox, '--scan-every', '100ms', '--settle', '100ms'];
+        const run = start(args, { env: road.database.env });
+        await until('the first file', async () => (await road.count()) === 10);
+        unmount();
+        // What lies below the mount point is a folder like any other, with another file of that name.
+        put('a.csv', 100);
+        await until('what lay below', async () => (await road.count()) === 20);
+        mount();
+        put('a.csv', 200);
+        await until('the file on the new one', async () => (await road.count()) === 30);
+        run.child.kill('SIGTERM');
+        assert.equal((await run.ended).code, 0);
+      } finally {
+        unmount();
+      }
     }),
 );
 

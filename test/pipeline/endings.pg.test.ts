@@ -2,7 +2,7 @@
 // runs it, on a real database.
 
 import assert from 'node:assert/strict';
-import { appendFileSync, chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
@@ -120,5 +120,27 @@ test(
       for (const name of ['closed', 'unsearchable']) chmodSync(road.path(`${name}/x.csv`), 0o644);
       assert.equal((await road.start(args, {}, 'ordinary').ended).code, 0);
       assert.equal(await road.count(), 15);
+    }),
+);
+
+test(
+  'a file that may not be read is said and waited for, the others are read, and it is read as soon as it may',
+  { skip: whyNotOrdinary() },
+  () =>
+    withRoad(async (road) => {
+      const put = async (name: string, first: number, mode: number): Promise<void> => {
+        await road.put(`.${name}`, csv(events(first, 10)));
+        chmodSync(road.path(`.${name}`), mode);
+        renameSync(road.path(`.${name}`), road.path(name));
+      };
+      await put('closed.csv', 0, 0o000);
+      const run = road.start(['--scan-every', '100ms', '--settle', '100ms'], {}, 'ordinary');
+      await until('it is said', () => /closed\.csv may not be read \(EACCES\)/.test(run.said()));
+      await put('open.csv', 100, 0o644);
+      await until('the other is read', async () => (await road.count()) === 10);
+      chmodSync(road.path('closed.csv'), 0o644);
+      await until('it is read', async () => (await road.count()) === 20);
+      run.child.kill('SIGTERM');
+      assert.equal((await run.ended).code, 0);
     }),
 );

@@ -17,6 +17,9 @@ const PIECES = [
 
 const HEADERS = ['k,t,n\n', 'n,k,t\r\n', '\xef\xbb\xbfk,t\n', 'K , T,other,n\n', '\n\r\nt,x,k\n'];
 
+/** A third of the files are so short. */
+const EVERY_SPLIT_BYTES_MAX = 64;
+
 /** Bytes of a file: noise, or CSV that was grown from pieces and then damaged. */
 function hostileBytes(random: Random): Buffer {
   const header = HEADERS[random.below(HEADERS.length)]!;
@@ -88,6 +91,9 @@ function assertSame(
   assert.equal(chunk.bytesRead, bytes.length, 'each byte is read once');
   assertPlaces(bytes, whole);
   if (!isCut) return whole;
+  // Of what is short every split; of all some cuts at a time.
+  for (let cut = 1; cut < bytes.length && bytes.length <= EVERY_SPLIT_BYTES_MAX; cut += 1)
+    assert.deepEqual(parseCut(file, [cut], options), whole, `cut at ${cut}`);
   for (let count = 0; count < 6 && bytes.length > 1; count += 1) {
     const cuts = Array.from({ length: 1 + random.below(3) }, () => 1 + random.below(bytes.length - 1));
     const sorted = [...new Set(cuts)].toSorted((left, right) => left - right);

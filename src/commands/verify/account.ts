@@ -79,7 +79,8 @@ export class SliceAccount {
           line,
           `millrace.rejects has a ${code} at byte ${offset}, and no record begins there`,
         );
-    for (const offset of this.#matched) await this.#compareRaw(this.#byOffset.get(offset)!, reread);
+    for (const [offset, reject] of this.#byOffset)
+      if (this.#matched.has(offset)) await this.#compareRaw(reject, reread);
     for (const [index, range] of this.#ranges.entries())
       if (range.code === 'more_rejects' && range.records !== this.#rangeCounts[index])
         this.#say(
