@@ -3,15 +3,16 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Batch } from './core/batch.ts';
-import { PaceControl, slotsFor } from './core/pace.ts';
+import { PaceControl, largeSlotsFor, slotsFor } from './core/pace.ts';
 import type { PaceOptions, Turn } from './core/pace.ts';
+import type { SlotLimits } from './core/slots.ts';
 
 /** What the road sees of it. */
 export interface Pace {
   /** Lanes that may take a batch; the others wait. */
   readonly lanes: number;
-  /** Slices in flight at most. */
-  readonly slots: number;
+  /** Tasks in flight at most. */
+  readonly slots: SlotLimits;
   /** Before a lane takes a batch: waits until it has rested; not at all when nothing is slow, and no longer once `hurry` fires. */
   rest(lane: number, hurry: AbortSignal): Promise<void>;
   took(lane: number): void;
@@ -59,9 +60,13 @@ export class Pacemaker implements Pace {
     return this.#control.lanes;
   }
 
-  get slots(): number {
+  get slots(): SlotLimits {
     const { slots, slotsMax } = this.#options;
-    return slots ?? Math.min(slotsMax, slotsFor(this.#control.workers, this.#control.lanes));
+    const { workers, lanes } = this.#control;
+    // Of a number that was given one is kept for small tasks.
+    if (slots !== null) return { all: slots, large: slots - 1 };
+    const all = Math.min(slotsMax, slotsFor(workers, lanes));
+    return { all, large: Math.min(all - 1, largeSlotsFor(workers, lanes)) };
   }
 
   async rest(lane: number, hurry: AbortSignal): Promise<void> {

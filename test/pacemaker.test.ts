@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { slotsFor } from '../src/core/pace.ts';
+import { largeSlotsFor, slotsFor } from '../src/core/pace.ts';
 import { Pacemaker } from '../src/pacemaker.ts';
 import type { PacemakerOptions } from '../src/pacemaker.ts';
 
@@ -74,14 +74,14 @@ describe('lanes', () => {
 
 describe('slots', () => {
   test('follow the lanes and workers in force, and are ten at first', () => {
-    assert.equal(new Bench().pace.slots, slotsFor(1, 2));
-    assert.equal(new Bench().pace.slots, 10);
+    assert.deepEqual(new Bench().pace.slots, { all: slotsFor(1, 2), large: largeSlotsFor(1, 2) });
+    assert.deepEqual(new Bench().pace.slots, { all: 10, large: 5 });
   });
 
   test('stay within the memory, unless a number was given', () => {
     const many = { lanes: { start: 16, max: 16 }, workers: { start: 4, max: 4 } };
-    assert.equal(new Bench(many).pace.slots, 30);
-    assert.equal(new Bench({ ...many, slots: 500 }).pace.slots, 500);
+    assert.deepEqual(new Bench(many).pace.slots, { all: 30, large: 29 });
+    assert.deepEqual(new Bench({ ...many, slots: 500 }).pace.slots, { all: 500, large: 499 });
   });
 });
 

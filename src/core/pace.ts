@@ -56,9 +56,17 @@ export interface Turn {
   readonly bound: number;
 }
 
-/** Slices in flight for so many workers and lanes. */
+/** Tasks in flight for so many workers and lanes: many small ones make one batch. */
 export function slotsFor(workers: number, lanes: number): number {
   return SLOTS_PER_WORKER * workers + SLOTS_PER_LANE * lanes;
+}
+
+/**
+ * Of them large slices, each a batch of its own: one in each worker, and for each lane the one that it writes and the next. With 9 instead of 5
+ * the same load of 1 M rows took 208 instead of 190 MiB and 2.07 instead of 1.90 s of processor time, and not less time.
+ */
+export function largeSlotsFor(workers: number, lanes: number): number {
+  return workers + 2 * lanes;
 }
 
 /** Sums from `begunMs` on, with the same lanes in force all the time. */

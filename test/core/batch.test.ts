@@ -70,22 +70,39 @@ describe('the chunk queue', () => {
 });
 
 describe('the slots', () => {
-  test('keep the last one for a small task', () => {
-    const slots = new Slots(() => 2);
-    const [large, small] = [{}, {}];
+  const task = (small: boolean) => ({ small });
+
+  test('have room for so many large tasks, and for small ones beside them', () => {
+    let limits = { all: 3, large: 1 };
+    const slots = new Slots(() => limits);
+    const [large, first, second] = [task(false), task(true), task(true)];
+    assert.equal(slots.room, 'any');
+    slots.take(first);
     assert.equal(slots.room, 'any');
     slots.take(large);
     assert.equal(slots.room, 'small');
-    slots.take(small);
+    slots.take(second);
     assert.equal(slots.room, 'none');
     slots.release(large);
-    assert.equal(slots.room, 'small');
-    slots.release(small);
-    assert.equal(slots.inFlight, 0);
+    slots.release(large);
+    assert.equal(slots.room, 'any');
+    limits = { all: 1, large: 0 };
+    assert.equal(slots.room, 'none');
+    slots.release(first);
+    slots.release(second);
+    assert.deepEqual([slots.inFlight, slots.room], [0, 'small']);
   });
 
-  test('of which there is only one serve any task', () => {
-    assert.equal(new Slots(() => 1).room, 'any');
+  test('go on with another task in the same place', () => {
+    const slots = new Slots(() => ({ all: 2, large: 1 }));
+    const [large, small, next] = [task(false), task(true), task(false)];
+    slots.take(small);
+    slots.swap(small, large);
+    assert.deepEqual([slots.inFlight, slots.room], [1, 'small']);
+    slots.swap(large, next);
+    assert.deepEqual([slots.inFlight, slots.room], [1, 'small']);
+    slots.swap(next, small);
+    assert.deepEqual([slots.inFlight, slots.room], [1, 'any']);
   });
 });
 

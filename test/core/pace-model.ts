@@ -2,7 +2,7 @@
 // the figures measured on two cores. A virtual clock in steps, no chance but a seeded one. It drives the real controller (src/core/pace.ts),
 // or fixed numbers. Not a model of what is promised of rows.
 
-import { slotsFor } from '../../src/core/pace.ts';
+import { largeSlotsFor } from '../../src/core/pace.ts';
 import type { PaceControl, PaceOptions } from '../../src/core/pace.ts';
 
 export interface World {
@@ -133,7 +133,7 @@ class Simulation {
       if (nowMs % load.everyMs < STEP_MS) this.#tasks.push({ rows: load.rows, arrivedMs: nowMs });
       return;
     }
-    const slots = slotsFor(this.#control.workers, this.#control.lanes);
+    const slots = largeSlotsFor(this.#control.workers, this.#control.lanes);
     for (; this.#inFlight < slots; this.#inFlight += 1)
       this.#tasks.push({ rows: SLICE_ROWS, arrivedMs: nowMs });
   }
