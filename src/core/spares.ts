@@ -2,8 +2,8 @@
 // has to account for: a full collection every 12 MB or so, an eighth of the processor time of a load. Pure; who may still read it is the
 // road's business.
 
-/** Smaller pieces are cheaper made anew than kept. */
-const BYTES_MIN = 256 * 1024;
+/** Smaller pieces are cheaper made anew than kept. Anew, one of some hundred KiB for each of many files leaves holes in the memory of the process. */
+const BYTES_MIN = 64 * 1024;
 
 /** Under load a piece that comes back leaves again with the next task; what is left when all is quiet is bounded by this. */
 const COUNT_MAX = 4;
