@@ -111,7 +111,7 @@ export class KeyTable {
     );
   }
 
-  /** Adds the key that `find` has just not found. */
+  /** Adds the key that `find` has just not found. @throws RangeError when it is full */
   add(hash: number, keys: Uint32Array, at: number, owner: number, payload: number): void {
     let slot = this.#vacant;
     // An empty slot must be left, or a look for a key that is not there would not end.
@@ -161,6 +161,7 @@ export class KeyTable {
   }
 
   #makeRoom(): void {
+    if (this.full) throw new RangeError(`the table has its ${this.#entriesMax} keys`);
     const entries = Math.min(BLOCK_ENTRIES, this.#entriesMax - this.#room);
     this.#blocks.push(new Uint32Array(entries * ENTRY_WORDS));
     this.#room += entries;

@@ -29,6 +29,8 @@ const REST_MS_MAX = 10_000;
 /** Each worker has one slice at hand and one waiting; each lane one batch of two slices at hand and one waiting. */
 const SLOTS_PER_WORKER = 2;
 const SLOTS_PER_LANE = 4;
+/** With fewer in flight slices are small, see `sliceBytesNow` in source/offer.ts. */
+const LARGE_SLOTS_MIN = 5;
 
 export interface Bounds {
   /** Median time of a COMMIT, ms. */
@@ -66,7 +68,7 @@ export function slotsFor(workers: number, lanes: number): number {
  * the same load of 1 M rows took 208 instead of 190 MiB and 2.07 instead of 1.90 s of processor time, and not less time.
  */
 export function largeSlotsFor(workers: number, lanes: number): number {
-  return workers + 2 * lanes;
+  return Math.max(LARGE_SLOTS_MIN, workers + 2 * lanes);
 }
 
 /** Sums from `begunMs` on, with the same lanes in force all the time. */

@@ -8,15 +8,24 @@ const BYTES_MIN = 64 * 1024;
 /** Under load a piece that comes back leaves again with the next task; what is left when all is quiet is bounded by this. */
 const COUNT_MAX = 4;
 
+/** Rows and what belongs to them take up to so many times the bytes of their file; what is too small for a task would be thrown away. */
+const NEEDED_SHARE = 1.5;
+
 export class Spares {
+  /** By size. */
   readonly #kept: ArrayBuffer[] = [];
 
-  /** For a task of so many bytes of file; null when there is none, or when a small task does not need it. */
+  /** For a task of so many bytes of file, the smallest that may do; null when there is none, or when a small task does not need it. */
   take(taskBytes: number): ArrayBuffer | null {
-    return taskBytes < BYTES_MIN ? null : (this.#kept.pop() ?? null);
+    if (taskBytes < BYTES_MIN) return null;
+    const index = this.#kept.findIndex(({ byteLength }) => byteLength >= taskBytes * NEEDED_SHARE);
+    return index < 0 ? null : (this.#kept.splice(index, 1)[0] ?? null);
   }
 
   put(memory: ArrayBuffer): void {
-    if (memory.byteLength >= BYTES_MIN && this.#kept.length < COUNT_MAX) this.#kept.push(memory);
+    if (memory.byteLength < BYTES_MIN) return;
+    this.#kept.push(memory);
+    this.#kept.sort((a, b) => a.byteLength - b.byteLength);
+    if (this.#kept.length > COUNT_MAX) this.#kept.shift();
   }
 }

@@ -111,7 +111,7 @@ function cutOf(desk: Desk, file: SourceFile, bytes: number): Cut | null {
 /** With nothing in flight the lanes wait for their first rows: a quarter of a slice is parsed in a quarter of the time. */
 function sliceBytesNow({ settings: { sliceBytes } }: Desk, inFlight: number): number {
   if (inFlight < 2) return Math.ceil(sliceBytes / 4);
-  return inFlight < 4 ? Math.ceil(sliceBytes / 2) : sliceBytes;
+  return inFlight < 3 ? Math.ceil(sliceBytes / 2) : sliceBytes;
 }
 
 function flightOf(desk: Desk, file: SourceFile, cut: Cut): Flight {

@@ -30,8 +30,8 @@ export function rereader(
     try {
       if (file.handle !== null) return readHere(file.handle.fd);
       if (file.isPacked) return null; // its unpacked copy is gone
-      if (desk.whereabouts.believes(missedIn)) return null;
       if (isThere(file.path, isIt)) return withFileSync(file.path, isIt, readHere);
+      if (desk.whereabouts.believes(missedIn)) return null;
       const moved = desk.whereabouts.pathOf(stamp);
       if (moved !== null && isThere(moved, isIt)) return withFileSync(moved, isIt, readHere);
       missedIn = desk.whereabouts.walks;
@@ -50,7 +50,8 @@ function readerOf(piece: Piece): (fd: number, offset: number, length: number) =>
     if (judged.times !== times) judged = { times, agrees: rangeAgreesSync(fd, piece) };
     if (!judged.agrees) return null;
     const bytes = readRangeSync(fd, offset, length);
-    return timesOf(fd) === times ? bytes : null; // somebody writes to it just now
+    // Somebody writes to it just now, behind this slice or into it.
+    return timesOf(fd) === times || rangeAgreesSync(fd, piece) ? bytes : null;
   };
 }
 

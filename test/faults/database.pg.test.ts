@@ -111,10 +111,12 @@ test('a deadlock that we lose costs a retry', () =>
     await road.query(`CREATE FUNCTION two_locks() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN PERFORM pg_advisory_xact_lock(1); PERFORM pg_advisory_xact_lock(2); RETURN NULL; END $$;
       CREATE TRIGGER two_locks BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION two_locks();
-      ALTER DATABASE ${road.database.name} SET deadlock_timeout = '3s'`);
+      ALTER DATABASE ${road.database.name} SET deadlock_timeout = '5s'`);
     const other = new pg.Client(road.database.client);
     await other.connect();
-    await other.query("SET deadlock_timeout = '1h'; BEGIN; SELECT pg_advisory_xact_lock(2)");
+    await other.query(
+      "SET deadlock_timeout = '1h'; SET lock_timeout = '30s'; BEGIN; SELECT pg_advisory_xact_lock(2)",
+    );
     await road.put('b.csv', csv(events(10, 10)));
     const run = road.start(['--once', '--settle', '100ms']);
     await untilLockIsWaitedFor(road);

@@ -159,10 +159,19 @@ function countDuplicates(known: KeyTable, { keys, count }: Rows): number {
   for (let row = 0; row < count; row += 1) {
     const at = row * KEY_WORDS;
     const hash = hashOf(keys, at);
-    if (known.find(hash, keys, at) === -1) known.add(hash, keys, at, 1, 0);
-    else duplicates += 1;
+    if (known.find(hash, keys, at) !== -1) duplicates += 1;
+    else if (known.full) throw tooManyKeys();
+    else known.add(hash, keys, at, 1, 0);
   }
   return duplicates;
+}
+
+function tooManyKeys(): MillraceError {
+  const wayOut =
+    'check fewer files at a time, or load them: run asks the index instead of remembering every key';
+  return new MillraceError('input', `there are more than ${KEYS_MAX} different keys in these files`, {
+    wayOut,
+  });
 }
 
 /** All four words count, since the keys of some producers differ in a few bits only. */
