@@ -138,7 +138,10 @@ export class Supervisor {
     const race = [older, younger].map(async (run) => ({ run, ended: await run.ended }));
     const first = await Promise.race([...race, sleep(60_000, null, { ref: false })]);
     if (first === null) {
-      this.violations.push('of two instances none was fenced off within 60 s');
+      const backends = await this.#road.query(BACKENDS).catch((error: unknown) => [{ error: String(error) }]);
+      this.violations.push(
+        `of two instances none was fenced off within 60 s\nthe older: ${tail(older.said())}\nthe younger: ${tail(younger.said())}\n${JSON.stringify(backends)}`,
+      );
       older.child.kill('SIGKILL');
     } else if (first.ended.code === FENCED) this.counts.takeOvers += 1;
     else if (first.ended.signal === 'SIGKILL') this.#countKill(first.ended, 'starting');
