@@ -9,7 +9,7 @@ import type { CommittedSlice, GenerationId } from './slice.ts';
 
 const PARTITION_BITS = 6;
 const PARTITIONS = 1 << PARTITION_BITS;
-/** Room for some 1.5 M keys in 10 MiB, touched only as they fill: growing from a few slots on cost a first million keys 0.1 us each. */
+/** Room for some 1.5 M keys in 10 MiB, touched only as they fill, so that a first million keys need no growing. */
 const SLOTS_AT_FIRST = 32_768;
 /** With less memory than for these a table would forget at once. */
 const ENTRIES_MIN = 4;

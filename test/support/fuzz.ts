@@ -17,7 +17,7 @@ const PIECES = [
 
 const HEADERS = ['k,t,n\n', 'n,k,t\r\n', '\xef\xbb\xbfk,t\n', 'K , T,other,n\n', '\n\r\nt,x,k\n'];
 
-/** A third of the files are so short. */
+/** Longer files get some cuts at a time: each split is a parse of the whole. */
 const EVERY_SPLIT_BYTES_MAX = 64;
 
 /** Bytes of a file: noise, or CSV that was grown from pieces and then damaged. */
