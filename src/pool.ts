@@ -6,6 +6,7 @@ import { FixedQueue, Piscina } from 'piscina';
 import type { ParsedChunk, Rows } from './core/chunk.ts';
 import type { ParseOrder, ParseTask } from './core/slice.ts';
 import { Spares } from './core/spares.ts';
+import { expectTransfers } from './core/transfers.ts';
 
 export interface Pool {
   readonly workers: number;
@@ -36,6 +37,7 @@ export interface PoolOptions {
 }
 
 export function openPool(options: PoolOptions): Pool {
+  expectTransfers();
   const piscina = new Piscina<ParseOrder, ParsedChunk>({
     filename: new URL('../workers/parse.ts', import.meta.url).href,
     minThreads: options.workers,

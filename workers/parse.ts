@@ -7,6 +7,7 @@ import type { Path } from '../src/core/range.ts';
 import { createRowBuffer, truncateRows } from '../src/core/row-buffer.ts';
 import type { ParsedSlice, ParseOrder, ParseTask } from '../src/core/slice.ts';
 import { takeSortedRows } from '../src/core/sort.ts';
+import { expectTransfers } from '../src/core/transfers.ts';
 import { failPoint } from '../src/failpoints.ts';
 import { events } from '../src/schema/events.ts';
 import type { TableDefinition } from '../src/schema/table.ts';
@@ -18,6 +19,8 @@ import { parseSlice } from './parse-slice.ts';
  * nothing but bad lines are two million rejects, more than a worker's heap holds.
  */
 const LISTED_MAX = 10_000;
+
+expectTransfers();
 
 /** Kept from task to task; a worker does one task at a time. */
 const rows = createRowBuffer();

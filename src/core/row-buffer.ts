@@ -6,8 +6,12 @@ import type { FieldWriter } from '../schema/column.ts';
 /** What `FieldWriter` promises to column types: `row bytes * 2 + 32 per column`. */
 const FIELD_BYTES_SPARE = 32;
 
-const ROWS_FIRST = 16_384;
-const BYTES_FIRST = 2 * 1024 * 1024;
+/**
+ * Enough for a slice of usual rows: memory that is not touched costs nothing, growing copies it, and a field of `RowBuffer` that changes for
+ * the first time makes V8 throw away what it has compiled for rows.
+ */
+const ROWS_FIRST = 65_536;
+const BYTES_FIRST = 8 * 1024 * 1024;
 
 /** One entry per row, `keys` four; see `Rows` in chunk.ts for their meaning. */
 export interface RowBuffer {
