@@ -5,9 +5,13 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { BATCH_ROWS_MAX } from '../src/core/batch.ts';
 import type { Rows } from '../src/core/chunk.ts';
 import type { Path } from '../src/core/range.ts';
-import type { GenerationId, ParseTask } from '../src/core/slice.ts';
+import type { RowBuffer } from '../src/core/row-buffer.ts';
+import { truncateRows } from '../src/core/row-buffer.ts';
+import type { GenerationId, ParsedSlice, ParseTask } from '../src/core/slice.ts';
 import { SLICE_BYTES } from '../src/core/slice.ts';
 import { events } from '../src/schema/events.ts';
+import type { ParseContext } from '../workers/parse-slice.ts';
+import { parseSlice } from '../workers/parse-slice.ts';
 import { parseTask } from '../workers/parse.ts';
 
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
@@ -28,13 +32,23 @@ export function tasksOf(fd: number): ParseTask[] {
   return tasks;
 }
 
-/** @throws an Error when a record is refused: then it is not the file that we think */
-export function rowsOf(task: ParseTask, path: Path = 'bytes'): Rows {
-  const chunk = parseTask(task, events, path);
-  for (const slice of chunk.slices)
-    if (slice.kind !== 'parsed' || slice.rejected > 0)
-      throw new Error(`a generated file is not clean: ${JSON.stringify(slice).slice(0, 500)}`);
+/** `spare`: memory that may be written over. @throws an Error when a record is refused: then it is not the file that we think */
+export function rowsOf(task: ParseTask, path: Path = 'bytes', spare: ArrayBuffer | null = null): Rows {
+  const chunk = parseTask(task, events, path, spare);
+  chunk.slices.forEach(requireClean);
   return chunk.rows;
+}
+
+/** Parsed, validated and encoded only: `rows` is filled anew, in the order of the file. @throws as `rowsOf` */
+export function encodeTask(task: ParseTask, path: Path, rows: RowBuffer): void {
+  truncateRows(rows, 0);
+  const context: ParseContext = { table: events, task, rows, path, bytesRead: 0 };
+  for (const index of task.slices.keys()) requireClean(parseSlice(context, index));
+}
+
+function requireClean(slice: ParsedSlice): void {
+  if (slice.kind === 'parsed' && slice.rejected === 0) return;
+  throw new Error(`a generated file is not clean: ${JSON.stringify(slice).slice(0, 500)}`);
 }
 
 /** Tuples by batch, as room 5 would close them. */

@@ -39,7 +39,7 @@ export function percentileSpread(named: NamedHistogram, percentile: number): Spr
 }
 
 /** The percentile of each third of the run, in ms. */
-export function thirdsOf({ timesMs }: NamedHistogram, percentile: number): number[] {
+function thirdsOf({ timesMs }: NamedHistogram, percentile: number): number[] {
   const third = Math.ceil(timesMs.length / 3);
   const parts = [0, 1, 2].map((index) => timesMs.slice(index * third, (index + 1) * third));
   return parts

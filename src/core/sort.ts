@@ -193,9 +193,14 @@ function gatherKeys(source: Uint32Array, order: Uint32Array, target: Uint32Array
   }
 }
 
+/** Rows whose memory is asked for at once. 8 to 24 do as well. */
+const TOUCHED_ROWS = 16;
+
 /**
- * Moves whole words and shifts them into place: 45 ns for a tuple of 94 bytes, against 90 through a DataView and 190 with
- * `set(subarray())`. Words are little-endian, as on every machine that Node 24 has a build for here (x64, arm64).
+ * Moves whole words and shifts them into place. Neighbours in the order of the keys lie anywhere in 4 MiB, and the processor waits for one row's memory
+ * at a time while it copies; so the first and the last word of some rows are loaded ahead, by loads that do not depend on each other: 85 ns
+ * for a tuple of 94 bytes instead of 165 (37 in the order of the file; 190 and more with `set(subarray())`). Words are little-endian, as on
+ * every machine that Node 24 has a build for here (x64, arm64).
  */
 function gatherTuples(rows: RowBuffer, order: Uint32Array, bytes: Uint8Array, ends: Uint32Array): void {
   const source = rows.words;
@@ -204,6 +209,7 @@ function gatherTuples(rows: RowBuffer, order: Uint32Array, bytes: Uint8Array, en
   let carry = 0; // bits that do not fill a word yet
   let carried = 0; // how many: 0, 8, 16 or 24
   for (let index = 0; index < order.length; index += 1) {
+    if (index % TOUCHED_ROWS === 0) touchTuples(rows, order, index);
     const row = order[index]!;
     const length = rows.ends[row]! - rows.begins[row]!;
     let from = rows.begins[row]! >>> 2;
@@ -233,4 +239,15 @@ function gatherTuples(rows: RowBuffer, order: Uint32Array, bytes: Uint8Array, en
     ends[index] = word * 4 + (carried >>> 3);
   }
   for (let at = word * 4; carried > 0; at += 1, carried -= 8, carry >>>= 8) bytes[at] = carry;
+}
+
+function touchTuples(rows: RowBuffer, order: Uint32Array, from: number): void {
+  const { words, begins, ends } = rows;
+  const to = Math.min(from + TOUCHED_ROWS, order.length);
+  let sum = 0;
+  for (let index = from; index < to; index += 1) {
+    const row = order[index]!;
+    sum = (sum + words[begins[row]! >>> 2]! + words[(ends[row]! - 1) >>> 2]!) | 0;
+  }
+  rows.touched = sum;
 }
