@@ -60,7 +60,7 @@ benchmarks (without any: ${USUAL.join(', ')})
 options
   --rows N           rows of each load (throughput 1000000)
   --rounds N         rounds of each comparison, ${ROUNDS_MIN} or more; of scale alone also fewer (${ROUNDS_MIN})
-  --against A,B      peers: ${PEERS.join(', ')} (copy)
+  --against A,B      peers of throughput and scale: ${PEERS.join(', ')}, or none (copy)
   --checkout DIR     throughput: another checkout of Millrace beside this one, e.g. of an earlier commit
   --seconds N        length of each open-loop part of latency (20), and of soak (600)
   --args "..."       options for every run of Millrace, e.g. --args "--lanes 4"
@@ -98,7 +98,7 @@ export function readOptions(argv: readonly string[], smallest: number = ROUNDS_M
     rounds: whole('--rounds', values.rounds, isScale ? 1 : smallest),
     against: values.against
       .split(',')
-      .filter(Boolean)
+      .filter((word) => word !== '' && word !== 'none')
       .map((word) => oneOf(word, PEERS, '--against')),
     seconds: values.seconds === undefined ? null : whole('--seconds', values.seconds, 1),
     checkout: values.checkout ?? null,

@@ -14,6 +14,7 @@ import {
   ROOT,
   anchorsOf,
   blockOf,
+  bodyCells,
   engineTablesIn,
   firstCells,
   flagsIn,
@@ -97,6 +98,18 @@ test('every path in the tree of ARCHITECTURE.md exists, and every folder of the 
   );
   assert.deepEqual(
     programFolders().filter((folder) => !paths.includes(folder)),
+    [],
+  );
+});
+
+test('every number in the speed table of README.md is a cell of the report in BENCHMARKS.md', () => {
+  const measured = new Set(bodyCells(blockOf(readDocument('BENCHMARKS.md'), 'report')).flat());
+  const claimed = bodyCells(blockOf(readDocument('README.md'), 'speed'))
+    .flatMap(([, ...numbers]) => numbers)
+    .filter(Boolean);
+  assert.ok(claimed.length > 0);
+  assert.deepEqual(
+    claimed.filter((number) => !measured.has(number)),
     [],
   );
 });

@@ -1,4 +1,5 @@
-// How fast one thread turns CSV bytes into rows, on both paths: everything a worker does but the disk (the file is in the page cache).
+// How fast one thread turns CSV bytes into rows, on both paths, and how fast with sorting: a worker's work without the disk (the file is
+// in the page cache) and without handing over.
 
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,7 +45,7 @@ export async function parse(bench: Bench): Promise<Outcome> {
 interface Rates {
   /** Parsed, validated and encoded for COPY. */
   readonly encoded: Spread;
-  /** And sorted into what goes to the main thread: all that a worker does. */
+  /** And sorted into what goes to the main thread. */
   readonly handedOver: Spread;
 }
 
@@ -84,7 +85,7 @@ function outcomeOf(rows: number, rounds: number, rates: Record<'bytes' | 'papapa
   return {
     name: 'parse',
     sentences: [
-      `${rows} rows, one thread: all that a worker does but the disk; ${rounds} rounds after ${WARM_UP_ROUNDS} to warm up.`,
+      `${rows} rows, one thread, from the page cache; ${rounds} rounds after ${WARM_UP_ROUNDS} to warm up.`,
     ],
     tables: [
       {
@@ -98,9 +99,9 @@ function outcomeOf(rows: number, rounds: number, rates: Record<'bytes' | 'papapa
     ],
     plots: [],
     metrics: {
-      'parse.bytes': { ...bytes.encoded, unit: 'rows/s', better: 'higher' },
+      'parse.bytesEncoded': { ...bytes.encoded, unit: 'rows/s', better: 'higher' },
       'parse.bytesSorted': { ...bytes.handedOver, unit: 'rows/s', better: 'higher' },
-      'parse.papaparse': { ...papaparse.encoded, unit: 'rows/s', better: 'higher' },
+      'parse.papaparseEncoded': { ...papaparse.encoded, unit: 'rows/s', better: 'higher' },
       'parse.papaparseSorted': { ...papaparse.handedOver, unit: 'rows/s', better: 'higher' },
     },
     line: {
@@ -108,6 +109,7 @@ function outcomeOf(rows: number, rounds: number, rates: Record<'bytes' | 'papapa
         bytes: Math.round(bytes.encoded.median),
         papaparse: Math.round(papaparse.encoded.median),
         bytesSorted: Math.round(bytes.handedOver.median),
+        papaparseSorted: Math.round(papaparse.handedOver.median),
       },
     },
     histograms: [],

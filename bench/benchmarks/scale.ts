@@ -39,7 +39,9 @@ export async function scale(bench: Bench): Promise<Outcome> {
   const folder = join(bench.folder, 'scale');
   mkdirSync(folder);
   const load = await makeLoad(join(folder, 'inbox'), bench.options.rows ?? ROWS);
-  const all = [liveSide(bench.options.runArgs), copySide(folder, 1)].map((side): Loads => ({
+  const { against, runArgs } = bench.options;
+  const sides = [liveSide(runArgs), ...(against.includes('copy') ? [copySide(folder, 1)] : [])];
+  const all = sides.map((side): Loads => ({
     side,
     measured: [],
     progress: [],
@@ -135,8 +137,12 @@ function outcomeOf(load: Load, all: readonly Loads[]): Outcome {
   const kept = ({ progress }: Loads) => spreadOf(progress.map((each) => keptShare(each, load.rows)));
   const secondsOf = ({ measured }: Loads) => measured.map(({ seconds }) => seconds);
   const rates = (one: Loads) => spreadOf(secondsOf(one).map((each) => load.rows / each));
-  const [live, copy] = all as [Loads, Loads];
-  const ratio = pairRatios(secondsOf(copy), secondsOf(live));
+  const [live, copy] = all as [Loads, Loads?];
+  const ratio = copy === undefined ? null : pairRatios(secondsOf(copy), secondsOf(live));
+  const beside =
+    copy === undefined || ratio === null
+      ? ''
+      : `, copy's at ${shareText(kept(copy))}. Millrace is ${spreadText(ratio)} times as fast as copy`;
   const peak = usedOf(live, ({ used }) => used.peakMiB);
   const cpu = usedOf(live, ({ used }) =>
     used.clientCpuSeconds === null ? null : (used.clientCpuSeconds * 1e6) / load.rows,
@@ -144,7 +150,7 @@ function outcomeOf(load: Load, all: readonly Loads[]): Outcome {
   return {
     name: 'scale',
     sentences: [
-      `${load.rows} rows: Millrace is ${spreadText(ratio)} times as fast as copy. Its last tenth of the rows ran at ${shareText(kept(live))} of the rate of its first, copy's at ${shareText(kept(copy))}. Every table verified.`,
+      `${load.rows} rows: the last tenth of Millrace's rows ran at ${shareText(kept(live))} of the rate of its first${beside}. Every table verified.`,
     ],
     tables: [
       {
@@ -170,7 +176,7 @@ function outcomeOf(load: Load, all: readonly Loads[]): Outcome {
     plots: [{ kind: 'time', title: 'Rows stored', unit: 'M', series: all.map(seriesOf) }],
     metrics: {
       'scale.live': { ...rates(live), unit: 'rows/s', better: 'higher' },
-      'scale.live/copy': { ...ratio, unit: 'x', better: 'higher' },
+      ...(ratio !== null && { 'scale.live/copy': { ...ratio, unit: 'x', better: 'higher' as const } }),
       'scale.kept': { ...kept(live), unit: 'of its first rate', better: 'higher' },
       ...(cpu !== null && { 'scale.cpu': { ...cpu, unit: 's per 1 M rows', better: 'lower' as const } }),
       ...(peak !== null && { 'scale.peak': { ...peak, unit: 'MiB', better: 'lower' as const } }),
@@ -178,9 +184,9 @@ function outcomeOf(load: Load, all: readonly Loads[]): Outcome {
     line: {
       scale: {
         rows: load.rows,
-        ratio: rounded(ratio.median),
         kept: rounded(kept(live).median),
-        copyKept: rounded(kept(copy).median),
+        ...(ratio !== null && { ratio: rounded(ratio.median) }),
+        ...(copy !== undefined && { copyKept: rounded(kept(copy).median) }),
       },
     },
     histograms: [],

@@ -61,7 +61,7 @@ function outcomeOf(seconds: number, latencies: NamedHistogram, { used }: Measure
     name: 'soak',
     sentences: [
       `${seconds} s of ${PER_SECOND} files/s with ${ROWS_PER_FILE} rows: p50 ${spreadText(p50)} ms, p99 ${spreadText(p99)} ms (in parentheses: its thirds).`,
-      `Memory after the first fifth moved by ${mibPerHour.toFixed(1)} MiB per hour, peak ${used.peakMiB?.toFixed(0) ?? '-'} MiB. Every row verified.`,
+      `Memory after the first fifth moved by ${mibPerHour.toFixed(1)} MiB per hour, peak ${used.peakMiB?.toFixed(0) ?? '-'} MiB. Every row counted.`,
     ],
     tables: [
       {

@@ -6,6 +6,7 @@ import type { Bench } from '../bench.ts';
 import type { Load } from '../load.ts';
 import { makeLoad } from '../load.ts';
 import { boundOf } from '../measure/bound.ts';
+import type { Doing } from '../measure/sampler.ts';
 import { pairRatios, spreadOf } from '../measure/statistics.ts';
 import type { Spread } from '../measure/statistics.ts';
 import type { Metric, Outcome, Plot, Table } from '../outcome.ts';
@@ -201,7 +202,7 @@ function resourceTable(load: Load, all: readonly SideRounds[]): Table {
     'database CPU s per 1 M rows',
     'main thread busy',
     'workers busy',
-    'its connections: running / waiting for client, disk, locks',
+    'its connections: running / waiting for client, WAL, disk, locks',
     'WAL MiB per 1 M rows',
     'peak MiB',
     's to the first transaction',
@@ -210,11 +211,11 @@ function resourceTable(load: Load, all: readonly SideRounds[]): Table {
 }
 
 function lookText(rounds: SideRounds['rounds']): string {
-  const share = (pick: 'running' | 'client' | 'disk' | 'lock'): string => {
+  const share = (pick: Doing): string => {
     const spread = medianOf(rounds.map(({ used }) => used.doings[pick]));
     return spread === null ? '-' : `${Math.round(spread.median * 100)} %`;
   };
-  return `${share('running')} / ${share('client')}, ${share('disk')}, ${share('lock')}`;
+  return `${share('running')} / ${share('client')}, ${share('wal')}, ${share('disk')}, ${share('lock')}`;
 }
 
 function medianOf(values: readonly (number | null)[]): Spread | null {

@@ -49,8 +49,9 @@ function threadBound(name: string, cpu: number | null, seconds: number, threads:
 
 function backendBound({ doings, connections }: Utilization): string | null {
   const each = `its ${connections < 1.5 ? 'connection' : `${connections.toFixed(1)} connections`}`;
-  if (doings.disk >= WAITING)
-    return `the disk: ${each} waited ${percent(doings.disk)} of the time for it (WAL and data)`;
+  if (doings.wal >= WAITING)
+    return `the WAL: ${each} waited ${percent(doings.wal)} of the time to write or flush it`;
+  if (doings.disk >= WAITING) return `the disk: ${each} waited ${percent(doings.disk)} of the time for it`;
   if (doings.lock >= WAITING)
     return `locks inside the database: ${each} waited ${percent(doings.lock)} for them`;
   if (doings.client >= 0.5)

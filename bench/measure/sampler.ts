@@ -11,7 +11,7 @@ import { cpuOf, familyOf, machineBusySeconds, memoryOf, parentOf, threadsOf } fr
 const SAMPLE_MS = 100;
 
 /** What a backend is doing at one look. */
-const DOINGS = ['running', 'client', 'disk', 'lock', 'other'] as const;
+const DOINGS = ['running', 'client', 'wal', 'disk', 'lock', 'other'] as const;
 export type Doing = (typeof DOINGS)[number];
 
 /** One moment: cores in use since the moment before, and resident memory. */
@@ -68,7 +68,7 @@ class RunningSampler implements Sampler {
   /** By thread id: a thread that has ended keeps what it was last seen with. */
   readonly #threads = new Map<number, ThreadTime>();
   readonly #peaksMiB = new Map<number, number>();
-  readonly #doings: Record<Doing, number> = { running: 0, client: 0, disk: 0, lock: 0, other: 0 };
+  readonly #doings: Record<Doing, number> = { running: 0, client: 0, wal: 0, disk: 0, lock: 0, other: 0 };
   readonly #moments: Moment[] = [];
   readonly #begunMs = performance.now();
   readonly #reapedAtStart = cpuOf('self')?.children ?? 0;
@@ -112,6 +112,7 @@ class RunningSampler implements Sampler {
       doings: {
         running: share('running'),
         client: share('client'),
+        wal: share('wal'),
         disk: share('disk'),
         lock: share('lock'),
         other: share('other'),
@@ -157,7 +158,7 @@ class RunningSampler implements Sampler {
       values: [SCRATCH_NAME],
     });
     if (rows.length > 0) this.#looks += 1;
-    for (const { type } of rows) this.#doings[doingOf(type)] += 1;
+    for (const { type, event } of rows) this.#doings[doingOf(type, event)] += 1;
   }
 
   /** The kernel's own sum of ended children is exact; one that nobody waited for is known as far as we saw it. */
@@ -184,7 +185,11 @@ class RunningSampler implements Sampler {
 }
 
 /** Classes of wait events: the manual's page "The Cumulative Statistics System", table of wait event types. */
-function doingOf(type: string | null): Doing {
+/** Writing or flushing WAL, and waiting for one's place in it (WalSync, WALWrite, WALInsert, ...). */
+const WAL_EVENT = /^wal/i;
+
+function doingOf(type: string | null, event: string | null): Doing {
+  if ((type === 'IO' || type === 'LWLock') && WAL_EVENT.test(event ?? '')) return 'wal';
   switch (type) {
     case null:
       return 'running';

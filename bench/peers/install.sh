@@ -21,6 +21,10 @@ if ! command -v python3 >/dev/null; then
   say 'Python 3 is not on PATH: Spark is left out'
   exit 0
 fi
+if ! python3 -m pip --version >/dev/null 2>&1; then
+  say 'Python 3 has no pip (Debian: apt-get install python3-pip): Spark is left out'
+  exit 0
+fi
 
 if [ "$(cat "$peers/spark" 2>/dev/null)" != "$SPARK" ]; then
   say "installing pyspark $SPARK from PyPI into $peers (some 320 MB, once)"

@@ -85,11 +85,16 @@ function openRun(scratch: Scratch, args: readonly string[]): OpenSide {
 }
 
 function workersOf(args: readonly string[]): number {
-  const at = args.indexOf('--workers');
-  return workersRange(at >= 0 ? Number(args[at + 1]) : null).max;
+  return workersRange(numberOf('--workers', args)).max;
 }
 
 export function lanesOf(args: readonly string[]): number {
-  const at = args.indexOf('--lanes');
-  return at >= 0 ? Number(args[at + 1]) : LANES_START;
+  return numberOf('--lanes', args) ?? LANES_START;
+}
+
+/** Null when the option is not there, or `auto`. */
+function numberOf(flag: string, args: readonly string[]): number | null {
+  const at = args.findIndex((word) => word === flag || word.startsWith(`${flag}=`));
+  const value = args[at]?.split('=')[1] ?? args[at + 1];
+  return at < 0 || value === undefined || value === 'auto' ? null : Number(value);
 }

@@ -39,7 +39,7 @@ export function readAgain(
   { header, newline, nulls }: Reading,
   table: TableDefinition,
 ): ReadAgain[] {
-  const rows = createRowBuffer();
+  const rows = createRowBuffer(records.length || 1, 64 * 1024);
   const encoder = createRowEncoder(table, header, nulls);
   // One CR before LF is dropped, so a CR that belongs to the record survives.
   const lineEnd = newline === LF ? LINE_END : RETURN;

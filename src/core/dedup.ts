@@ -26,7 +26,7 @@ interface Partition {
   old: KeyTable | null;
 }
 
-/** The rows of a chunk by partition. Kept from chunk to chunk: half a megabyte each that need not be collected. */
+/** The rows of a chunk by partition. Kept from chunk to chunk: a quarter of a megabyte an array that need not be collected. */
 interface Scratch {
   /** In the order of the rows. */
   readonly unordered: Int32Array;
@@ -57,7 +57,7 @@ export interface DedupOptions {
 export class DedupSet {
   readonly #memoryBytes: number;
   readonly #seed: number;
-  #partitions: Partition[] = [];
+  readonly #partitions: readonly Partition[];
   #scratch = scratchFor(0);
   #lastNumber: ChunkNumber = 0;
   readonly #slotHash = (keys: Uint32Array, at: number): number => slotHash(this.#hash(keys, at));
@@ -69,7 +69,16 @@ export class DedupSet {
   constructor(options: DedupOptions) {
     this.#memoryBytes = options.memoryBytes;
     this.#seed = options.seed | 0;
-    this.clear();
+    const entriesMax = this.#entriesMax;
+    this.#partitions = Array.from({ length: entriesMax < ENTRIES_MIN ? 0 : PARTITIONS }, (_, index) => ({
+      // Staggered, else all partitions would grow at the same moment and half of the memory be empty right after.
+      young: new KeyTable(
+        Math.ceil(SLOTS_AT_FIRST * GROWTH ** (index / PARTITIONS)),
+        entriesMax,
+        this.#slotHash,
+      ),
+      old: null,
+    }));
   }
 
   /** Keys remembered. */
@@ -86,18 +95,12 @@ export class DedupSet {
     return entriesFor(this.#memoryBytes / (PARTITIONS * 2));
   }
 
-  /** Forgets every key (restart in process). Numbers go on: one is never used twice in a process. */
+  /** Forgets every key and keeps the memory (restart in process). Numbers go on: one is never used twice in a process. */
   clear(): void {
-    const entriesMax = this.#entriesMax;
-    this.#partitions = Array.from({ length: entriesMax < ENTRIES_MIN ? 0 : PARTITIONS }, (_, index) => ({
-      // Staggered, else all partitions would grow at the same moment and half of the memory be empty right after.
-      young: new KeyTable(
-        Math.ceil(SLOTS_AT_FIRST * GROWTH ** (index / PARTITIONS)),
-        entriesMax,
-        this.#slotHash,
-      ),
-      old: null,
-    }));
+    for (const { young, old } of this.#partitions) {
+      young.clear();
+      old?.clear();
+    }
     this.#unsettled.clear();
   }
 
@@ -108,7 +111,7 @@ export class DedupSet {
     this.#unsettled.add(number);
     const verdicts = new Uint8Array(chunk.rows.count);
     const conflicts: number[] = [];
-    this.#judgeRows(chunk, { number, verdicts, conflicts });
+    this.#judgeRows(chunk.rows, { number, verdicts, conflicts });
     this.#doubt(chunk, verdicts);
     const unsure = count(verdicts, UNSURE);
     const duplicates = count(verdicts, DUPLICATE);
@@ -159,7 +162,7 @@ export class DedupSet {
     return this.#suspectAll || chunk.slices.some((slice) => this.#suspects.has(slice.file.id));
   }
 
-  #judgeRows({ rows }: AcceptedChunk, judgement: Judgement): void {
+  #judgeRows(rows: Rows, judgement: Judgement): void {
     if (this.#partitions.length === 0) {
       judgement.verdicts.fill(UNSURE);
       return;

@@ -7,8 +7,8 @@ import type { FieldWriter } from '../schema/column.ts';
 const FIELD_BYTES_SPARE = 32;
 
 /**
- * Enough for a slice of usual rows: memory that is not touched costs nothing, growing copies it, and a field of `RowBuffer` that changes for
- * the first time makes V8 throw away what it has compiled for rows.
+ * Enough for a slice of usual rows: memory that is not touched costs nothing but its place in V8's accounts, growing copies it, and a field
+ * of `RowBuffer` that changes for the first time makes V8 throw away what it has compiled for rows.
  */
 const ROWS_FIRST = 65_536;
 const BYTES_FIRST = 8 * 1024 * 1024;
@@ -37,8 +37,9 @@ export interface RowBuffer {
   touched: number;
 }
 
-export function createRowBuffer(): RowBuffer {
-  const bytes = Buffer.allocUnsafeSlow(BYTES_FIRST);
+/** With room for so much at first; it grows. */
+export function createRowBuffer(rowsFirst = ROWS_FIRST, bytesFirst = BYTES_FIRST): RowBuffer {
+  const bytes = Buffer.allocUnsafeSlow(bytesFirst);
   return {
     writer: { bytes, position: 0 },
     view: new DataView(bytes.buffer),
@@ -46,14 +47,14 @@ export function createRowBuffer(): RowBuffer {
     bytes: 0,
     count: 0,
     slice: 0,
-    begins: new Uint32Array(ROWS_FIRST),
-    ends: new Uint32Array(ROWS_FIRST),
-    keys: new Uint32Array(ROWS_FIRST * 4),
-    payloads: new Uint32Array(ROWS_FIRST),
-    slices: new Uint16Array(ROWS_FIRST),
-    recordOffsets: new Uint32Array(ROWS_FIRST),
-    recordLengths: new Uint32Array(ROWS_FIRST),
-    recordLines: new Uint32Array(ROWS_FIRST),
+    begins: new Uint32Array(rowsFirst),
+    ends: new Uint32Array(rowsFirst),
+    keys: new Uint32Array(rowsFirst * 4),
+    payloads: new Uint32Array(rowsFirst),
+    slices: new Uint16Array(rowsFirst),
+    recordOffsets: new Uint32Array(rowsFirst),
+    recordLengths: new Uint32Array(rowsFirst),
+    recordLines: new Uint32Array(rowsFirst),
     touched: 0,
   };
 }

@@ -140,7 +140,7 @@ const QUIET: Utilization = {
   mainThreadSeconds: 0.5,
   workerSeconds: 0.5,
   peakMiB: 100,
-  doings: { running: 0.4, client: 0.3, disk: 0.1, lock: 0.1, other: 0.1 },
+  doings: { running: 0.4, client: 0.3, wal: 0, disk: 0.1, lock: 0.1, other: 0.1 },
   connections: 2,
   moments: [],
 };
@@ -153,6 +153,8 @@ test('what bounds a side comes from what was measured', () => {
   assert.match(boundOf({ ...QUIET, mainThreadSeconds: 9.5 }, 10, 1), /^the main thread, 95 % busy$/);
   assert.match(boundOf({ ...QUIET, workerSeconds: 18 }, 10, 2), /^the workers \(2\), 90 % busy$/);
   assert.match(boundOf({ ...QUIET, machineCpuSeconds: 15 }, 10, 1), /OTHER PROGRAMS, which used 1\.20 cores/);
+  const wal = { ...QUIET, doings: { ...QUIET.doings, wal: 0.6 } };
+  assert.match(boundOf(wal, 10, 1), /^the WAL: its 2\.0 connections waited 60 %/);
   const disk = { ...QUIET, doings: { ...QUIET.doings, disk: 0.6 } };
   assert.match(boundOf(disk, 10, 1), /^the disk: its 2\.0 connections waited 60 %/);
   const client = { ...QUIET, doings: { ...QUIET.doings, client: 0.6 } };

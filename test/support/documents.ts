@@ -99,6 +99,23 @@ export function firstCells(table: string): string[] {
     .map((line) => (line.split('|')[1] ?? '').trim().replaceAll('`', ''));
 }
 
+/** The cells of all tables, row by row, trimmed; headers and rules are none. */
+export function bodyCells(text: string): string[][] {
+  const rows = text.split('\n').map((line) =>
+    line.startsWith('|')
+      ? line
+          .split('|')
+          .slice(1, -1)
+          .map((cell) => cell.trim())
+      : [],
+  );
+  return rows.filter((row, index) => row.length > 0 && !isRule(row) && !isRule(rows[index + 1] ?? []));
+}
+
+function isRule(row: readonly string[]): boolean {
+  return row.length > 0 && row.every((cell) => /^-+$/.test(cell));
+}
+
 const INLINE_CODE = /`([^`\n]+)`/g;
 const FENCE = /^```[^\n]*\n([^]*?)^```/gm;
 

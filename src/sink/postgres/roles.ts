@@ -63,6 +63,8 @@ const HEADING = `-- Roles for Millrace, for a superuser to read and to run in th
 --   owner     migrate, and reset of the events; it may drop all of it, so give it to nobody who has no need of that
 -- The ingest role reads the columns that it fills: only so can it tell a repeated event from another one under the same key. Take
 -- that away (REVOKE SELECT) and "run" says at its start that it cannot tell them apart.
+-- How far replicas are behind it sees only with GRANT pg_read_all_stats, which shows all sessions' queries too: yours to decide. Without it
+-- "run --throttle auto" looks at the duration of its own commits alone.
 BEGIN;`;
 
 function namesOf(prefix: string): Roles {
