@@ -131,5 +131,9 @@ test('the same content under another name, sent again, appended to, or compresse
     assert.deepEqual([again.inserted, again.duplicates], [0, 100]);
     await road.put('c.csv.gz', gzipSync(csv([...records, event(60)])));
     const packed = await road.once();
-    assert.deepEqual([packed.inserted, packed.duplicates], [1, 50]);
+    const { inserted, duplicates, rejected } = packed;
+    assert.deepEqual(
+      { records: packed.records, inserted, duplicates, rejected },
+      { records: 51, inserted: 1, duplicates: 50, rejected: 0 },
+    );
   }));
