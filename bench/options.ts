@@ -60,9 +60,9 @@ benchmarks (without any: ${USUAL.join(', ')})
 options
   --rows N           rows of each load (throughput 1000000)
   --rounds N         rounds of each comparison, ${ROUNDS_MIN} or more; of scale alone also fewer (${ROUNDS_MIN})
-  --against A,B      peers of throughput and scale: ${PEERS.join(', ')}, or none (copy)
+  --against A,B      peers of throughput: ${PEERS.join(', ')}, or none (copy); scale knows copy only
   --checkout DIR     throughput: another checkout of Millrace beside this one, e.g. of an earlier commit
-  --seconds N        length of each open-loop part of latency (20), and of soak (600)
+  --seconds N        length of an open-loop part of latency (20; of a pair, half), and of soak (600)
   --args "..."       options for every run of Millrace, e.g. --args "--lanes 4"
   --compare OLD.json what changed beyond noise since that report
   --output DIR       where the report goes (bench/results/<time>)

@@ -184,10 +184,10 @@ class RunningSampler implements Sampler {
   }
 }
 
-/** Classes of wait events: the manual's page "The Cumulative Statistics System", table of wait event types. */
 /** Writing or flushing WAL, and waiting for one's place in it (WalSync, WALWrite, WALInsert, ...). */
 const WAL_EVENT = /^wal/i;
 
+/** Classes of wait events: the manual's page "The Cumulative Statistics System", table of wait event types. */
 function doingOf(type: string | null, event: string | null): Doing {
   if ((type === 'IO' || type === 'LWLock') && WAL_EVENT.test(event ?? '')) return 'wal';
   switch (type) {

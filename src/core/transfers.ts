@@ -1,4 +1,5 @@
-// What V8 should know about a thread before it compiles: that ArrayBuffers will be transferred. No room knows more of it than this call.
+// What V8 should know about a thread before it compiles: that ArrayBuffers will be transferred. Called where a thread begins to: the pool
+// on the main thread, and the parse worker.
 
 /**
  * Until the first ArrayBuffer of a thread is detached, V8 compiles the use of typed arrays without a check for detached ones; then it throws
