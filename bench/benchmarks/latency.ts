@@ -82,9 +82,11 @@ interface AllMeasured {
   readonly maxPerSecond: Spread;
   readonly parts: readonly { readonly title: string; readonly named: NamedHistogram }[];
   readonly pairs: readonly Pair[];
+  /** Of all pairs. */
+  readonly asked: NamedHistogram;
 }
 
-/** The asked load and the bare transactions right after it. */
+/** The asked load and the bare transactions, one right after the other. */
 interface Pair {
   readonly asked: NamedHistogram;
   readonly paced: NamedHistogram;
@@ -107,12 +109,14 @@ async function measureAll(stage: Stage, size: LatencySize): Promise<AllMeasured>
   const most = await atShare(stage, 'latency-90-percent', maxPerSecond.median * 0.9, size.seconds);
   const rate = (share: number): string => `${Math.round(maxPerSecond.median * share)} files/s`;
   await verifyCount(stage);
+  const asked = joined(pairs.map((each) => each.asked));
   return {
     maxPerSecond,
     pairs,
+    asked,
     parts: [
       { title: `idle, one file every ${size.idleMs / 1000} s`, named: idle },
-      { title: '10 files/s', named: joined(pairs.map(({ asked }) => asked)) },
+      { title: '10 files/s', named: asked },
       { title: `50 % of the maximum (${rate(0.5)})`, named: half },
       { title: `90 % of the maximum (${rate(0.9)})`, named: most },
       { title: 'bare 50-row transaction at 10/s', named: joined(pairs.map(({ paced }) => paced)) },
@@ -217,8 +221,8 @@ async function verifyCount({ scratch, bench, rows, bareRows }: Stage): Promise<v
 }
 
 /**
- * Into a table of the same shape and indexes beside the other one: some that are not timed, since a new connection's first ones are slower; as many
- * as there are times; and as many back to back.
+ * Into a table of the same shape and indexes beside the other one: some that are not timed, since a new connection's first ones are slower;
+ * as many as there are times; and as many back to back.
  */
 async function bareTransactions(
   stage: Stage,
@@ -246,8 +250,7 @@ async function bareTransactions(
 }
 
 function outcomeOf(size: LatencySize, measured: AllMeasured): Outcome {
-  const { pairs, parts, maxPerSecond } = measured;
-  const asked = joined(pairs.map((each) => each.asked));
+  const { asked, pairs, parts, maxPerSecond } = measured;
   const ratio = (bare: 'paced' | 'backToBack', percentile: number): Spread =>
     ratioSpread(pairs, bare, percentile);
   const rows = parts.map(({ title, named: each }) => [

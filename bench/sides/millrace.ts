@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { LANES_START, workersRange } from '../../src/commands/pacing.ts';
 import { environmentOf } from '../environment.ts';
 import { MAIN } from '../load.ts';
@@ -85,16 +86,16 @@ function openRun(scratch: Scratch, args: readonly string[]): OpenSide {
 }
 
 function workersOf(args: readonly string[]): number {
-  return workersRange(numberOf('--workers', args)).max;
+  return workersRange(numberOf('workers', args)).max;
 }
 
 export function lanesOf(args: readonly string[]): number {
-  return numberOf('--lanes', args) ?? LANES_START;
+  return numberOf('lanes', args) ?? LANES_START;
 }
 
 /** Null when the option is not there, or `auto`. */
-function numberOf(flag: string, args: readonly string[]): number | null {
-  const at = args.findIndex((word) => word === flag || word.startsWith(`${flag}=`));
-  const value = args[at]?.split('=')[1] ?? args[at + 1];
-  return at < 0 || value === undefined || value === 'auto' ? null : Number(value);
+function numberOf(flag: 'lanes' | 'workers', args: readonly string[]): number | null {
+  const { values } = parseArgs({ args: [...args], options: { [flag]: { type: 'string' } }, strict: false });
+  const value = values[flag];
+  return typeof value !== 'string' || value === 'auto' ? null : Number(value);
 }

@@ -92,11 +92,7 @@ function tableOf(header: readonly string[], rows: readonly (readonly string[])[]
 
 /** First cells of a markdown table, without backquotes and without its two header lines. */
 export function firstCells(table: string): string[] {
-  return table
-    .trim()
-    .split('\n')
-    .slice(2)
-    .map((line) => (line.split('|')[1] ?? '').trim().replaceAll('`', ''));
+  return bodyCells(table).map(([first = '']) => first.replaceAll('`', ''));
 }
 
 /** The cells of all tables, row by row, trimmed; headers and rules are none. */

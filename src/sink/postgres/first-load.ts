@@ -1,5 +1,6 @@
 // A first load: while a large backlog goes into an empty table, the primary key stays and the other indexes are away; then they are built
-// again, each in one go. That is some 1.4 times as fast as carrying them along, for 1 M rows. When what happens is here; the work is done in index-work.ts, its SQL stands in deferred.ts.
+// again, each in one go. That is some 1.4 times as fast as carrying them along, for 1 M rows. When what happens is here; the work is done
+// in index-work.ts, its SQL stands in deferred.ts.
 //
 //   undecided --first batch--> loading --backlog committed--> building --> over
 //       '--small backlog, or the table is not empty--> over
