@@ -19,9 +19,10 @@ export const FAIL_POINTS = [
   'before-commit', // lane: rows and rejects are in the transaction; positions too, unless they travel with COMMIT
   'committed', // lane: the answer to COMMIT is here, nobody has been told
   'indexes-dropped', // first load: they are gone and written down
+  'analyzed', // first load: the statistics are there, the first CREATE comes next
   'index-building', // first load: the record of one is deleted, its CREATE comes next
   'index-built', // first load: it is there, COMMIT comes next
-  'indexes-done', // first load: all are there, and the statistics
+  'indexes-done', // first load: all are there, nothing is recorded any more
   'finished', // books: a file was written down as done
   'archiving', // source: a file is about to be moved into the archive
   'archived', // source: it has been moved, nobody has been told

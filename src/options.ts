@@ -292,7 +292,7 @@ export const OPTIONS = {
     flag: 'slots',
     kind: orAuto(wholeNumber(2, 4096)),
     default: 'auto',
-    help: 'tasks in flight at most; each is up to 4 MiB of files and takes about three times that in memory; auto: 2 for each worker and 4 for each lane, 10 at first (5 of them for slices of large files), at most a quarter of the memory',
+    help: 'tasks in flight at most; each is up to 4 MiB of files and takes about three times that in memory; auto: 2 for each worker and 4 for each lane, 10 at first (5 of them for slices of large files, or 4 for slices of 16 MiB while more than 128 MiB of a file wait), at most a quarter of the memory',
     commands: ['run'],
   }),
   throttle: option({

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Batch } from './core/batch.ts';
-import { PaceControl, largeSlotsFor, slotsFor } from './core/pace.ts';
+import { PaceControl, largeSlotsFor, longSlotsFor, slotsFor } from './core/pace.ts';
 import type { PaceOptions, Turn } from './core/pace.ts';
 import type { SlotLimits } from './core/slots.ts';
 
@@ -63,10 +63,11 @@ export class Pacemaker implements Pace {
   get slots(): SlotLimits {
     const { slots, slotsMax } = this.#options;
     const { workers, lanes } = this.#control;
-    // Of a number that was given one is kept for small tasks.
-    if (slots !== null) return { all: slots, large: slots - 1 };
+    // Of a number that was given one is kept for small tasks, and each means a slice of the usual size.
+    if (slots !== null) return { all: slots, large: slots - 1, long: 0 };
     const all = Math.min(slotsMax, slotsFor(workers, lanes));
-    return { all, large: Math.min(all - 1, largeSlotsFor(workers, lanes)) };
+    const large = Math.min(all - 1, largeSlotsFor(workers, lanes));
+    return { all, large, long: longSlotsFor(workers, lanes, slotsMax) };
   }
 
   async rest(lane: number, hurry: AbortSignal): Promise<void> {

@@ -74,14 +74,19 @@ describe('lanes', () => {
 
 describe('slots', () => {
   test('follow the lanes and workers in force, and are ten at first', () => {
-    assert.deepEqual(new Bench().pace.slots, { all: slotsFor(1, 2), large: largeSlotsFor(1, 2) });
-    assert.deepEqual(new Bench().pace.slots, { all: 10, large: 5 });
+    assert.deepEqual(new Bench().pace.slots, { all: slotsFor(1, 2), large: largeSlotsFor(1, 2), long: 4 });
+    assert.deepEqual(new Bench().pace.slots, { all: 10, large: 5, long: 4 });
   });
 
   test('stay within the memory, unless a number was given', () => {
     const many = { lanes: { start: 16, max: 16 }, workers: { start: 4, max: 4 } };
-    assert.deepEqual(new Bench(many).pace.slots, { all: 30, large: 29 });
-    assert.deepEqual(new Bench({ ...many, slots: 500 }).pace.slots, { all: 500, large: 499 });
+    assert.deepEqual(new Bench(many).pace.slots, { all: 30, large: 29, long: 0 });
+    assert.deepEqual(new Bench({ ...many, slots: 500 }).pace.slots, { all: 500, large: 499, long: 0 });
+  });
+
+  test('are long where the memory suffices for all four of them, each taking that of three more', () => {
+    const long = [10, 21, 22, 100].map((slotsMax) => new Bench({ slotsMax }).pace.slots.long);
+    assert.deepEqual(long, [0, 0, 4, 4]);
   });
 });
 

@@ -10,6 +10,7 @@
 import { Brake } from './brake.ts';
 import { Climb } from './climb.ts';
 import type { Range } from './climb.ts';
+import { LONG_SLICES } from './slice.ts';
 
 /** The rate of a window with fewer batches of each lane says little. */
 const BATCHES_PER_LANE = 3;
@@ -69,6 +70,15 @@ export function slotsFor(workers: number, lanes: number): number {
  */
 export function largeSlotsFor(workers: number, lanes: number): number {
   return Math.max(LARGE_SLOTS_MIN, workers + 2 * lanes);
+}
+
+/**
+ * Of these as many long slices: one in each worker and each lane, and one that waits. Their workers are ahead of the lanes by far, and what is
+ * in flight must end before a stop. None where the memory, in slots of the usual size, does not suffice for all.
+ */
+export function longSlotsFor(workers: number, lanes: number, slotsMax: number): number {
+  const long = workers + lanes + 1;
+  return slotsFor(workers, lanes) + long * (LONG_SLICES - 1) <= slotsMax ? long : 0;
 }
 
 /** Sums from `begunMs` on, with the same lanes in force all the time. */

@@ -104,7 +104,7 @@ function settleOutcome(desk: Desk, file: SourceFile, outcome: Outcome): Verdict[
       return [{ kind: 'accepted', task, chunk: { slices: [slice], rows: chunk.rows } }];
     }
     case 'again':
-      return [{ kind: 'again', task, next: makeTask(desk, [flight], task.small) }];
+      return [{ kind: 'again', task, next: makeTask(desk, [flight], task.size) }];
     case 'dropped':
       return [{ kind: 'dropped', task }];
     default:
@@ -129,7 +129,7 @@ function acceptMany(desk: Desk, task: SourceTask, flights: readonly Flight[], ch
   if (alive.length === 0) return [{ kind: 'dropped', task }];
   if (spoiled) {
     const again = alive.map(({ flight }) => flight);
-    return [{ kind: 'again', task, next: makeTask(desk, again, task.small) }];
+    return [{ kind: 'again', task, next: makeTask(desk, again, task.size) }];
   }
   const slices: AcceptedSlice[] = [];
   const places = new Uint16Array(flights.length);

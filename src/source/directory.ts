@@ -10,6 +10,7 @@ import { Bell } from '../core/bell.ts';
 import type { Books } from '../core/books.ts';
 import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
 import type { CommittedSlice, GenerationId } from '../core/slice.ts';
+import type { TaskSize } from '../core/slots.ts';
 import { acceptTask, dropHandles, failTask } from './acceptance.ts';
 import { deletingKey, finishDeleting } from './after.ts';
 import { recognise } from './asleep.ts';
@@ -104,7 +105,7 @@ class Directory implements DirectorySource {
     }
   }
 
-  take(room: 'any' | 'small', inFlight: number): SourceTask | null {
+  take(room: TaskSize, inFlight: number): SourceTask | null {
     return this.#desk.closed ? null : offer(this.#desk, room, inFlight);
   }
 

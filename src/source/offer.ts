@@ -5,6 +5,8 @@ import type { BigIntStats } from 'node:fs';
 
 import { sameDialect } from '../core/booked-dialect.ts';
 import type { SliceTask } from '../core/slice.ts';
+import { LONG_SLICES } from '../core/slice.ts';
+import type { TaskSize } from '../core/slots.ts';
 import { OPEN_FLAGS } from './content.ts';
 import type { Desk, Flight } from './desk.ts';
 import { OPEN_FILES_MAX, letGo, takesEnd, unpackAgain, wake } from './desk.ts';
@@ -24,8 +26,11 @@ import { trouble } from './trouble.ts';
  */
 const FILES_PER_TASK_MAX = 256;
 
+/** A file with more slices than these to go is read in long ones. A million events are 20. */
+const DEEP_SLICES = 32;
+
 /** The next task, or null when there is nothing to read just now. `inFlight`: tasks that are not settled yet. */
-export function offer(desk: Desk, room: 'any' | 'small', inFlight: number): SourceTask | null {
+export function offer(desk: Desk, room: TaskSize, inFlight: number): SourceTask | null {
   for (let largeBlocked = room === 'small'; ;) {
     const small = desk.small.first();
     const large = largeBlocked ? null : desk.large.first();
@@ -35,30 +40,35 @@ export function offer(desk: Desk, room: 'any' | 'small', inFlight: number): Sour
       if (task !== null) return task;
       continue;
     }
-    const task = sliceLarge(desk, large, inFlight);
+    const task = sliceLarge(desk, large, room, inFlight);
     if (task === 'blocked') largeBlocked = true;
     else if (task !== null) return task;
   }
 }
 
 /** Null when the file in front had nothing to give and left the queue. */
-function sliceLarge(desk: Desk, file: SourceFile, inFlight: number): SourceTask | 'blocked' | null {
+function sliceLarge(
+  desk: Desk,
+  file: SourceFile,
+  room: TaskSize,
+  inFlight: number,
+): SourceTask | 'blocked' | null {
   if (file.phase.kind === 'reading' && file.handle === null && file.isPacked) unpackAgain(desk, file);
   if (file.phase.kind === 'reading' && file.handle === null) {
     if (desk.openFiles >= OPEN_FILES_MAX && !closeResting(desk)) return 'blocked';
     openHandle(desk, file);
   }
   // Opening may have shown that it changed.
-  const cut =
-    file.phase.kind === 'reading' && file.handle !== null
-      ? cutOf(desk, file, sliceBytesNow(desk, inFlight))
-      : null;
+  const bytes = sliceBytesNow(desk, inFlight, room === 'long' && isDeep(desk, file));
+  const cut = file.phase.kind === 'reading' && file.handle !== null ? cutOf(desk, file, bytes) : null;
   if (restOf(desk, file) === 0 || cut === null) {
     // Trouble with it may have put another one in front; then it leaves when its turn comes.
     if (desk.large.first() === file) desk.large.takeFirst();
     if (cut === null && restOf(desk, file) === 0) wake(desk, file);
   }
-  return cut === null ? null : makeTask(desk, [flightOf(desk, file, cut)], false);
+  return cut === null
+    ? null
+    : makeTask(desk, [flightOf(desk, file, cut)], bytes > desk.settings.sliceBytes ? 'long' : 'slice');
 }
 
 /** Files that wait for the rest of their last record, perhaps for minutes, need no descriptor; a file that left the folder keeps its own. */
@@ -94,7 +104,7 @@ function packSmall(desk: Desk): SourceTask | null {
     bytes += rest;
     if (flights.length >= FILES_PER_TASK_MAX || (file.alone && rest > 0)) break;
   }
-  return flights.length === 0 ? null : makeTask(desk, flights, true);
+  return flights.length === 0 ? null : makeTask(desk, flights, 'small');
 }
 
 /** Bytes that could be cut now; 0 for a file that is not being read. */
@@ -108,10 +118,16 @@ function cutOf(desk: Desk, file: SourceFile, bytes: number): Cut | null {
   return cutNext(file.reading, contentSize(file), takesEnd(desk, file), bytes);
 }
 
+/** So much of it is waiting that sorted runs are worth more than the next commit. */
+function isDeep(desk: Desk, file: SourceFile): boolean {
+  return restOf(desk, file) > DEEP_SLICES * desk.settings.sliceBytes;
+}
+
 /** With nothing in flight the lanes wait for their first rows: a quarter of a slice is parsed in a quarter of the time. */
-function sliceBytesNow({ settings: { sliceBytes } }: Desk, inFlight: number): number {
+function sliceBytesNow({ settings: { sliceBytes } }: Desk, inFlight: number, long: boolean): number {
   if (inFlight < 2) return Math.ceil(sliceBytes / 4);
-  return inFlight < 3 ? Math.ceil(sliceBytes / 2) : sliceBytes;
+  if (inFlight < 3) return Math.ceil(sliceBytes / 2);
+  return long ? LONG_SLICES * sliceBytes : sliceBytes;
 }
 
 function flightOf(desk: Desk, file: SourceFile, cut: Cut): Flight {
@@ -120,7 +136,7 @@ function flightOf(desk: Desk, file: SourceFile, cut: Cut): Flight {
 }
 
 /** Also used to send what was sent before once more, from its true start or without the files that changed. */
-export function makeTask(desk: Desk, flights: readonly Flight[], small: boolean): SourceTask {
+export function makeTask(desk: Desk, flights: readonly Flight[], size: TaskSize): SourceTask {
   const [first] = flights;
   const { rejectsMaxPerFile } = desk.settings;
   // All of a task are read in one dialect.
@@ -129,7 +145,7 @@ export function makeTask(desk: Desk, flights: readonly Flight[], small: boolean)
     flights.length === 1 && first !== undefined ? rejectsMaxPerFile - first.file.rejected : rejectsMaxPerFile;
   const task: SourceTask = {
     parse: { slices: flights.map(sliceTaskOf), dialect, rejectsMax: Math.max(1, left) },
-    small,
+    size,
   };
   for (const { handle } of flights) if (handle !== null) handle.users += 1;
   desk.flights.set(task, flights);

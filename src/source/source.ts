@@ -5,12 +5,13 @@ import type { Bell } from '../core/bell.ts';
 import type { Books } from '../core/books.ts';
 import type { AcceptedChunk, ParsedChunk } from '../core/chunk.ts';
 import type { CommittedSlice, GenerationId, ParseTask } from '../core/slice.ts';
+import type { TaskSize } from '../core/slots.ts';
 
 /** One task in flight. Opaque to the pipeline but for what it needs to dispatch it. */
 export interface SourceTask {
   readonly parse: ParseTask;
-  /** Below the slice size: may use the slot kept for small files. */
-  readonly small: boolean;
+  /** Small ones may use the slots kept for small files. */
+  readonly size: TaskSize;
 }
 
 /** What became of a parsed task; several may be released at once, since slices of a file are accepted in file order. */
@@ -40,8 +41,8 @@ export interface Source {
   readonly bell: Bell;
   /** Begins from what the books say and forgets everything else; also after a restart in process. No task may be in flight. */
   open(books: Books): Promise<void>;
-  /** The next task in order, or null when there is none just now. 'small': only tasks below the slice size. `inFlight`: tasks not settled yet. */
-  take(room: 'any' | 'small', inFlight: number): SourceTask | null;
+  /** The next task in order, or null when there is none just now. It is not larger than `room`. `inFlight`: tasks not settled yet. */
+  take(room: TaskSize, inFlight: number): SourceTask | null;
   /** A task came back from its worker. Never throws for what a file contains. */
   accept(task: SourceTask, chunk: ParsedChunk): readonly Verdict[];
   /** A task could not be parsed at all (the worker died `attempt` times on it): its files are parked with this reason. */

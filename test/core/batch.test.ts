@@ -7,6 +7,7 @@ import { BATCH_ROWS_MAX, ChunkQueue } from '../../src/core/batch.ts';
 import { Bell } from '../../src/core/bell.ts';
 import type { JudgedChunk } from '../../src/core/chunk.ts';
 import { Slots } from '../../src/core/slots.ts';
+import type { TaskSize } from '../../src/core/slots.ts';
 
 function chunk(count: number, bytes = count * 90): JudgedChunk {
   return { rows: { count, bytes: new Uint8Array(bytes) } } as unknown as JudgedChunk;
@@ -70,39 +71,58 @@ describe('the chunk queue', () => {
 });
 
 describe('the slots', () => {
-  const task = (small: boolean) => ({ small });
+  const task = (size: TaskSize) => ({ size });
 
   test('have room for so many large tasks, and for small ones beside them', () => {
-    let limits = { all: 3, large: 1 };
+    let limits = { all: 3, large: 1, long: 0 };
     const slots = new Slots(() => limits);
-    const [large, first, second] = [task(false), task(true), task(true)];
-    assert.equal(slots.room, 'any');
+    const [large, first, second] = [task('slice'), task('small'), task('small')];
+    assert.equal(slots.room, 'slice');
     slots.take(first);
-    assert.equal(slots.room, 'any');
+    assert.equal(slots.room, 'slice');
     slots.take(large);
     assert.equal(slots.room, 'small');
     slots.take(second);
     assert.equal(slots.room, 'none');
     slots.release(large);
     slots.release(large);
-    assert.equal(slots.room, 'any');
-    limits = { all: 1, large: 0 };
+    assert.equal(slots.room, 'slice');
+    limits = { all: 1, large: 0, long: 0 };
     assert.equal(slots.room, 'none');
     slots.release(first);
     slots.release(second);
     assert.deepEqual([slots.inFlight, slots.room], [0, 'small']);
   });
 
+  test('have room for no further large task when so many are long', () => {
+    let limits = { all: 9, large: 4, long: 2 };
+    const slots = new Slots(() => limits);
+    const [first, second, slice] = [task('long'), task('long'), task('slice')];
+    for (const each of [slice, first]) {
+      assert.equal(slots.room, 'long');
+      slots.take(each);
+    }
+    slots.take(second);
+    assert.equal(slots.room, 'small');
+    slots.release(first);
+    assert.equal(slots.room, 'long');
+    limits = { all: 9, large: 4, long: 0 };
+    assert.equal(slots.room, 'slice');
+    slots.release(second);
+    slots.release(slice);
+    assert.deepEqual([slots.inFlight, slots.room], [0, 'slice']);
+  });
+
   test('go on with another task in the same place', () => {
-    const slots = new Slots(() => ({ all: 2, large: 1 }));
-    const [large, small, next] = [task(false), task(true), task(false)];
+    const slots = new Slots(() => ({ all: 2, large: 1, long: 0 }));
+    const [large, small, next] = [task('slice'), task('small'), task('slice')];
     slots.take(small);
     slots.swap(small, large);
     assert.deepEqual([slots.inFlight, slots.room], [1, 'small']);
     slots.swap(large, next);
     assert.deepEqual([slots.inFlight, slots.room], [1, 'small']);
     slots.swap(next, small);
-    assert.deepEqual([slots.inFlight, slots.room], [1, 'any']);
+    assert.deepEqual([slots.inFlight, slots.room], [1, 'slice']);
   });
 });
 

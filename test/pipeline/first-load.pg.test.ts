@@ -151,9 +151,27 @@ describe('killed', () => {
         assert.match(stderr, /dropped by an earlier first load: building them now/);
       }));
 
+  test('after the last index: nothing is left to do, the statistics are there', () =>
+    withScene(async ({ road, ask }) => {
+      const { signal } = await road.start(ONCE, { MILLRACE_FAILPOINT: 'indexes-done:kill' }).ended;
+      assert.equal(signal, 'SIGKILL');
+      assert.equal((await indexNames(ask)).length, 5);
+      assert.deepEqual(await deferredNames(ask), []);
+      assert.deepEqual(await ask("SELECT count(*) > 0 AS known FROM pg_stats WHERE tablename = 'events'"), [
+        { known: true },
+      ]);
+    }));
+
   test('again and again, at every step of it', () =>
     withScene(async ({ road }) => {
-      const places = ['indexes-dropped', 'committed', 'index-building', 'index-built', 'index-built:kill:2'];
+      const places = [
+        'indexes-dropped',
+        'committed',
+        'analyzed',
+        'index-building',
+        'index-built',
+        'index-built:kill:2',
+      ];
       for (const place of places) {
         const point = place.includes(':') ? place : `${place}:kill`;
         const { signal, stderr } = await road.start(ONCE, { MILLRACE_FAILPOINT: point }).ended;

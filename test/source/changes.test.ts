@@ -320,12 +320,12 @@ test('a task that kills its worker is split into its files, and only the guilty 
     writeFileSync(join(folder, `${name}.csv`), HEADER + record(name.charCodeAt(0)));
   const road = await openRoad(t, folder, { once: true });
   await road.until(() => road.source.state.filesSeen === 3, 'found');
-  let task = road.source.take('any', 0);
-  for (; task === null; task = road.source.take('any', 0))
+  let task = road.source.take('slice', 0);
+  for (; task === null; task = road.source.take('slice', 0))
     await new Promise((resolve) => setImmediate(resolve));
   assert.equal(task.parse.slices.length, 3);
   assert.deepEqual(road.source.fail(task, 'died'), [{ kind: 'dropped', task }]);
-  const alone = road.source.take('any', 0);
+  const alone = road.source.take('slice', 0);
   assert.equal(alone?.parse.slices.length, 1);
   if (alone !== null) road.source.fail(alone, 'died again');
   await road.until(() => road.source.exhausted, 'exhausted');
@@ -341,7 +341,7 @@ test('the first slices of an idle road are smaller, those of a busy one whole', 
   await road.until(() => road.source.state.bytesWaiting > 0, 'found');
   const sizes: number[] = [];
   while (sizes.length < 6) {
-    const task = road.source.take('any', sizes.length);
+    const task = road.source.take('slice', sizes.length);
     if (task === null) await new Promise((resolve) => setImmediate(resolve));
     else sizes.push(...task.parse.slices.map(({ start, end }) => end - start));
   }
@@ -349,6 +349,40 @@ test('the first slices of an idle road are smaller, those of a busy one whole', 
     sizes.map((size) => sliceBytes / size),
     [4, 4, 2, 1, 1, 1],
   );
+});
+
+test('a file with very much to go is read in long slices where there is room for such, and its rest in usual ones', async (t) => {
+  const folder = await temporaryFolder(t);
+  writeFileSync(join(folder, 'a.csv'), HEADER + Array.from({ length: 3_000 }, (_, n) => record(n)).join(''));
+  const sliceBytes = 2048;
+  const road = await openRoad(t, folder, { once: true, sliceBytes });
+  await road.until(() => road.source.state.bytesWaiting > 0, 'found');
+  const cut: string[] = [];
+  for (let rest = road.source.state.bytesWaiting; ;) {
+    const room = cut.length === 5 ? 'slice' : 'long';
+    const task = road.source.take(room, cut.length);
+    const [slice] = task?.parse.slices ?? [];
+    if (task === null || slice === undefined) break;
+    const slices = (slice.end - slice.start) / sliceBytes;
+    const isLast = slice.end === slice.limit;
+    cut.push(`${task.size} ${isLast ? 'last' : slices}`);
+    assert.equal(
+      task.size === 'long',
+      room === 'long' && cut.length > 3 && rest > 32 * sliceBytes,
+      `rest ${rest}`,
+    );
+    rest -= slice.end - slice.start;
+  }
+  assert.deepEqual(cut.slice(0, 7), [
+    'slice 0.25',
+    'slice 0.25',
+    'slice 0.5',
+    'long 4',
+    'long 4',
+    'slice 1',
+    'long 4',
+  ]);
+  assert.deepEqual(cut.slice(-2), ['slice 1', 'slice last']);
 });
 
 test('ranges that are given back are read again, with certain ends', async (t) => {

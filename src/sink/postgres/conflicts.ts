@@ -9,7 +9,7 @@ import type { SettledChunk } from '../sink.ts';
 import { sliceOf } from './rejects.ts';
 import type { PlacedReject } from './rejects.ts';
 
-/** Of one slice (up to 4 MiB, some 40,000 records) so many are kept one by one; the rest is one entry, so that a file whose every value
+/** Of one slice (some 40,000 records, or four times as many) so many are kept one by one; the rest is one entry, so that a file whose every value
  * changed does not fill the books. */
 const KEPT_MAX = 1_000;
 

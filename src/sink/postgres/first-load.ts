@@ -224,12 +224,11 @@ export class FirstLoad {
     const [all, begunMs] = [[...this.#left], performance.now()];
     this.#enter('building');
     options.told(`building ${indexes(all.length)} of ${setup.tableText}; writing waits meanwhile`);
+    await this.#work.analyze();
     await this.#work.build(all, (index) => this.#left.delete(index));
     this.#enter('over');
     const built = all.length - this.#left.size;
-    if (built === 0) return;
-    options.told(`built ${indexes(built)} of ${setup.tableText} in ${seconds(begunMs)}`);
-    await this.#work.analyze();
+    if (built > 0) options.told(`built ${indexes(built)} of ${setup.tableText} in ${seconds(begunMs)}`);
   }
 }
 

@@ -82,9 +82,13 @@ export class IndexWork {
       await showing;
       if (this.#abort.aborted) await this.#endBuilds();
     }
+    failPoint('indexes-done');
   }
 
-  /** Statistics of an empty table make bad plans until autovacuum comes by. In the user's path: it calls functions that are indexed. */
+  /**
+   * Statistics of an empty table make bad plans until autovacuum comes by. Before the builds: what is recorded then makes the next start do
+   * it again after a crash. In the user's path: it calls functions that are indexed.
+   */
   async analyze(): Promise<void> {
     const { setup } = this.#tools;
     await this.#persist(this.#first, ({ client }) =>
@@ -94,7 +98,7 @@ export class IndexWork {
     ).catch((error: unknown) =>
       setup.events.notice(`ANALYZE of ${setup.tableText} failed: ${forGood(error).message}`),
     );
-    failPoint('indexes-done');
+    failPoint('analyzed');
   }
 
   close(): void {
