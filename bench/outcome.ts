@@ -49,6 +49,8 @@ export interface NamedHistogram {
 
 export interface Outcome {
   readonly name: string;
+  /** How many it loaded or parsed, where the numbers depend on it. */
+  readonly rows?: number;
   readonly sentences: readonly string[];
   readonly tables: readonly Table[];
   readonly plots: readonly Plot[];

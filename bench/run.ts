@@ -16,7 +16,7 @@ import { throughput } from './benchmarks/throughput.ts';
 import { describeMachine } from './machine.ts';
 import type { BenchOptions, Benchmark } from './options.ts';
 import type { Outcome } from './outcome.ts';
-import { changesOf, readMetrics } from './report/compare.ts';
+import { changesOf, readReport } from './report/compare.ts';
 import type { Report } from './report/write.ts';
 import { metricsOf, writeReport } from './report/write.ts';
 import type { Server } from './scratch.ts';
@@ -28,7 +28,7 @@ export async function runBenchmarks(
   argv: readonly string[],
   say: (line: string) => void,
 ): Promise<Report> {
-  const before = options.compare === null ? null : readMetrics(options.compare); // a wrong path is told now, not in 5 minutes
+  const before = options.compare === null ? null : readReport(options.compare); // a wrong path is told now, not in 5 minutes
   const startedAt = new Date().toISOString();
   const machine = await describeMachine(server, loadavg()[0] ?? 0);
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
@@ -41,7 +41,8 @@ export async function runBenchmarks(
       say(`${name}:`);
       outcomes.push(await runOne(bench, name));
     }
-    const changes = before === null ? null : changesOf(before, metricsOf(outcomes));
+    const current = { machine, metrics: metricsOf(outcomes), benchmarks: outcomes };
+    const changes = before === null ? null : changesOf(before, current);
     const report = { head: { startedAt, arguments: argv, machine }, outcomes, changes };
     writeReport(options.output, report);
     return report;

@@ -66,8 +66,10 @@ export class Pacemaker implements Pace {
     // Of a number that was given one is kept for small tasks, and each means a slice of the usual size.
     if (slots !== null) return { all: slots, large: slots - 1, long: 0 };
     const all = Math.min(slotsMax, slotsFor(workers, lanes));
+    // Rests are bounded (REST_MS_MAX): behind a long batch they would be too short to slow anything.
+    const long = this.#control.isBraking ? 0 : longSlotsFor(workers, lanes, slotsMax);
     const large = Math.min(all - 1, largeSlotsFor(workers, lanes));
-    return { all, large, long: longSlotsFor(workers, lanes, slotsMax) };
+    return { all, large, long };
   }
 
   async rest(lane: number, hurry: AbortSignal): Promise<void> {

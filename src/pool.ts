@@ -26,7 +26,7 @@ export interface Pool {
 
 const ATTEMPTS = 3;
 
-/** A slice parses in some 20 ms; a worker that has not answered by then is spinning or stuck in a dead file system. */
+/** A slice parses in 20 to 200 ms; a worker that has not answered by then is spinning or stuck in a dead file system. */
 const TASK_MS_MAX = 120_000;
 
 export interface PoolOptions {

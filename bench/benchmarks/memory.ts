@@ -101,6 +101,7 @@ function outcomeOf(rows: number, runs: readonly Measured[], costs: readonly KeyC
   };
   return {
     name: 'memory',
+    rows,
     sentences: [
       `A run of ${rows} rows, and the dedup set at ${costs[0]?.keys ?? 0} keys (memory for ${DEDUP_BYTES / 2 ** 20} MiB).`,
     ],

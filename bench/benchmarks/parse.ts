@@ -84,6 +84,7 @@ function outcomeOf(rows: number, rounds: number, rates: Record<'bytes' | 'papapa
   const { bytes, papaparse } = rates;
   return {
     name: 'parse',
+    rows,
     sentences: [
       `${rows} rows, one thread, from the page cache; ${rounds} rounds after ${WARM_UP_ROUNDS} to warm up.`,
     ],

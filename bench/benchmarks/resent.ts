@@ -84,6 +84,7 @@ function outcomeOf(load: Load, seconds: Record<Phase, number[]>): Outcome {
   const faster = (phase: Phase) => pairRatios(seconds.first, seconds[phase]);
   return {
     name: 'resent',
+    rows: load.rows,
     sentences: [
       `A file of ${load.rows} rows sent again under another name, from its arrival until the books account for every record; the table's checksum did not change.`,
     ],

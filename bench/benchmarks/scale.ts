@@ -9,6 +9,7 @@ import type { Bench } from '../bench.ts';
 import { makeLoad } from '../load.ts';
 import type { Load } from '../load.ts';
 import type { Measured, Verification } from '../measure/measure.ts';
+import { boundOfRounds } from '../measure/bound.ts';
 import { measureSide } from '../measure/measure.ts';
 import { pairRatios, spreadOf } from '../measure/statistics.ts';
 import type { Spread } from '../measure/statistics.ts';
@@ -149,8 +150,12 @@ function outcomeOf(load: Load, all: readonly Loads[]): Outcome {
   );
   return {
     name: 'scale',
+    rows: load.rows,
     sentences: [
       `${load.rows} rows: the last tenth of Millrace's rows ran at ${shareText(kept(live))} of the rate of its first${beside}. Every table verified.`,
+      ...all.map(
+        ({ side, measured }) => `${side.title} is bounded by ${boundOfRounds(measured, side.workers)}.`,
+      ),
     ],
     tables: [
       {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Bench } from '../bench.ts';
 import type { Load } from '../load.ts';
 import { joinFiles, makeFiles } from '../load.ts';
+import { boundOfRounds } from '../measure/bound.ts';
 import { measureSide } from '../measure/measure.ts';
 import type { Measured, Verification } from '../measure/measure.ts';
 import { pairRatios, spreadOf } from '../measure/statistics.ts';
@@ -35,7 +36,7 @@ export async function smallFiles(bench: Bench): Promise<Outcome> {
       measured.push(result);
       bench.say(`  round ${round + 1}  ${title.padEnd(28)} ${result.seconds.toFixed(2)} s`);
     }
-  return outcomeOf(files, many, one);
+  return outcomeOf(files, many, one, side.workers);
 }
 
 async function variants(folder: string, files: number): Promise<[Variant, Variant]> {
@@ -51,15 +52,19 @@ async function variants(folder: string, files: number): Promise<[Variant, Varian
   ];
 }
 
-function outcomeOf(files: number, many: Variant, one: Variant): Outcome {
+function outcomeOf(files: number, many: Variant, one: Variant, workers: number): Outcome {
   const seconds = (variant: Variant): number[] => variant.measured.map((each) => each.seconds);
   const share = pairRatios(seconds(one), seconds(many));
   const rates = (variant: Variant): number[] => seconds(variant).map((each) => variant.load.rows / each);
   const fileRates = seconds(many).map((each) => files / each);
   return {
     name: 'small-files',
+    rows: many.load.rows,
     sentences: [
       `${files} files of ${ROWS_PER_FILE} rows, rows/s against the same rows in one file: ${shareText(share)}. Every table verified.`,
+      ...[many, one].map(
+        ({ title, measured }) => `${title}: bounded by ${boundOfRounds(measured, workers)}.`,
+      ),
     ],
     tables: [
       {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Bench } from '../bench.ts';
 import type { Load } from '../load.ts';
 import { makeLoad } from '../load.ts';
-import { boundOf } from '../measure/bound.ts';
+import { boundOfRounds } from '../measure/bound.ts';
 import type { Doing } from '../measure/sampler.ts';
 import { pairRatios, spreadOf } from '../measure/statistics.ts';
 import type { Spread } from '../measure/statistics.ts';
@@ -73,10 +73,11 @@ function outcomeOf(name: string, load: Load, measured: Measurements, absent: rea
     ...absent,
     ...roadSentence(measured),
     ...checkoutSentence(measured),
-    ...all.map((each) => `${each.side.title} is bounded by ${boundSentence(each)}.`),
+    ...all.map(({ side, rounds }) => `${side.title} is bounded by ${boundOfRounds(rounds, side.workers)}.`),
   ];
   return {
     name,
+    rows: load.rows,
     sentences,
     tables: [rateTable(load, measured), resourceTable(load, all), ratioTable(measured)],
     plots: [barsOf(load, all), ...momentPlots(all)],
@@ -106,11 +107,6 @@ function cpuRatioOf(measured: Measurements, ours: SideName, theirs: SideName): S
     (measured.get(name)?.rounds ?? []).flatMap(({ used }) => used.clientCpuSeconds ?? []);
   const [a, b] = [cpuOf(ours), cpuOf(theirs)];
   return a.length === 0 || a.length !== b.length ? null : pairRatios(a, b);
-}
-
-function boundSentence({ side, rounds }: SideRounds): string {
-  const middle = rounds.toSorted((a, b) => a.seconds - b.seconds)[rounds.length >> 1];
-  return middle === undefined ? 'nothing known' : boundOf(middle.used, middle.seconds, side.workers);
 }
 
 function secondsOf(measured: Measurements, name: SideName): number[] | null {
@@ -150,7 +146,7 @@ function rateTable(load: Load, measured: Measurements): Table {
       spreadText(scaled(ratesOf(load, each), 1e-3), 1),
       toCopy === null ? '-' : `${spreadText(toCopy)} x`,
       share === null ? '-' : shareText(share),
-      boundSentence(each),
+      boundOfRounds(each.rounds, each.side.workers),
     ];
   });
   const header = ['side', 'seconds', 'k rows/s', 'against copy', 'share of the ceiling', 'bounded by'];

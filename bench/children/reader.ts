@@ -18,8 +18,13 @@ export interface ReaderTask {
   readonly patienceMs: number;
 }
 
-/** More outstanding files than this are asked for in turns of a millisecond, so that the reader does not eat the machine. */
+/**
+ * More outstanding files than this are asked for with a pause between, the longer the more they are, so that the reader does not eat the
+ * machine: where hundreds wait, latencies are far above this resolution.
+ */
 const EAGER_MAX = 4;
+const PAUSE_MS_PER_FILE = 0.02;
+const PAUSE_MS_MAX = 20;
 
 const task = workerData as ReaderTask;
 const client = new pg.Client(task.url);
@@ -48,9 +53,13 @@ async function readAll(): Promise<number[]> {
     for (const [key, index] of outstanding)
       if (nowMs() - intendedMs(index) > task.patienceMs)
         throw new Error(`file ${index} (${key}) was not visible after ${task.patienceMs} ms`);
-    await (outstanding.size > EAGER_MAX ? sleep(1) : nextTurn());
+    await (outstanding.size > EAGER_MAX ? sleep(pauseMs(outstanding.size)) : nextTurn());
   }
   return times;
+}
+
+function pauseMs(outstanding: number): number {
+  return Math.min(PAUSE_MS_MAX, Math.max(1, outstanding * PAUSE_MS_PER_FILE));
 }
 
 async function visible(keys: readonly string[]): Promise<string[]> {

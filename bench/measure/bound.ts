@@ -2,6 +2,7 @@
 // what was not measured is not named.
 
 import { availableParallelism } from 'node:os';
+import type { Measured } from './measure.ts';
 import type { Utilization } from './sampler.ts';
 
 /** Above this a thread has no room left: the rest is the scheduler's and the sampler's. */
@@ -24,6 +25,12 @@ export function boundOf(used: Utilization, seconds: number, workers: number): st
     backendBound(used),
   ].filter((part) => part !== null);
   return parts.length > 0 ? parts.join('; ') : `nothing measured was full: ${restText(used, seconds)}`;
+}
+
+/** The same of the round in the middle by its time. */
+export function boundOfRounds(rounds: readonly Measured[], workers: number): string {
+  const middle = rounds.toSorted((a, b) => a.seconds - b.seconds)[rounds.length >> 1];
+  return middle === undefined ? 'nothing known' : boundOf(middle.used, middle.seconds, workers);
 }
 
 /** Cores in use by neither the side nor the database; the benchmark's own sampler is some 0.05 of them. */

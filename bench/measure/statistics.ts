@@ -22,13 +22,14 @@ export function pairRatios(theirs: readonly number[], ours: readonly number[]): 
   return spreadOf(Array.from({ length: pairs }, (_, round) => theirs[round]! / ours[round]!));
 }
 
-export type Change = 'higher' | 'lower' | 'within noise';
+export type Change = 'higher' | 'lower' | 'within noise' | 'measured once';
 
 /**
  * Beyond noise: the two ranges do not touch, and the medians are 3 % apart. With three rounds a side this calls equal distributions
- * different in 1 of 10 comparisons (2 / C(6,3)), with five in 1 of 126.
+ * different in 1 of 10 comparisons (2 / C(6,3)), with five in 1 of 126. A single measurement has no range: nothing is said of it.
  */
 export function changeOf(before: Spread, after: Spread): Change {
+  if (before.count === 1 || after.count === 1) return 'measured once';
   if (Math.abs(after.median / before.median - 1) < 0.03) return 'within noise';
   if (after.min > before.max) return 'higher';
   return after.max < before.min ? 'lower' : 'within noise';

@@ -15,7 +15,7 @@ export function htmlOf(head: ReportHead, outcomes: readonly Outcome[], changes: 
     `<h1>${escapeHtml(title)}</h1>`,
     tableHtml({ title: '', header: ['', ''], rows: machineRows(head.machine) }),
     ...outcomes.map(outcomeHtml),
-    ...(changes === null ? [] : ['<h2>Changes</h2>', tableHtml(changes)]),
+    ...(changes === null ? [] : [`<h2>${escapeHtml(changes.title)}</h2>`, tableHtml(changes)]),
   ];
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeHtml(title)}</title><style>${STYLE}</style></head>

@@ -11,7 +11,7 @@ export interface ReportHead {
 
 export function markdownOf(head: ReportHead, outcomes: readonly Outcome[], changes: Table | null): string {
   const parts = [headText(head), ...outcomes.map(outcomeText)];
-  if (changes !== null) parts.push(`## Changes\n\n${tableText(changes)}`);
+  if (changes !== null) parts.push(`## ${changes.title}\n\n${tableText(changes)}`);
   return `${parts.join('\n\n')}\n`;
 }
 
@@ -24,7 +24,9 @@ function headText({ startedAt, machine, arguments: given }: ReportHead): string 
 /** Name and value of everything that the numbers depend on. */
 export function machineRows(machine: Machine): [string, string][] {
   const { settings, fileSystems } = machine;
-  const dirty = { true: ', with changes that are not committed', false: '', null: '' }[`${machine.dirty}`];
+  const dirty = { true: ', with changes that are not committed', false: ', nothing changed since', null: '' }[
+    `${machine.dirty}`
+  ];
   return [
     ['machine', `${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB`],
     ['kernel', machine.kernel],

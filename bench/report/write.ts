@@ -38,7 +38,13 @@ export function lineOf(outcomes: readonly Outcome[]): Record<string, unknown> {
 }
 
 function jsonOf(head: ReportHead, outcomes: readonly Outcome[]): unknown {
-  const parts = outcomes.map(({ name, sentences, tables, plots }) => ({ name, sentences, tables, plots }));
+  const parts = outcomes.map(({ name, rows, sentences, tables, plots }) => ({
+    name,
+    rows,
+    sentences,
+    tables,
+    plots,
+  }));
   return { version: 1, ...head, ...lineOf(outcomes), metrics: metricsOf(outcomes), benchmarks: parts };
 }
 

@@ -27,7 +27,7 @@ const COMMITS_MIN = 3;
 const LOOK_MS_MIN = 500;
 /** A lane that rests for longer has forgotten the world. */
 const REST_MS_MAX = 10_000;
-/** Each worker has one slice at hand and one waiting; each lane one batch of two slices at hand and one waiting. */
+/** Each worker has one slice at hand and one waiting; each lane what makes one batch at hand and one waiting. */
 const SLOTS_PER_WORKER = 2;
 const SLOTS_PER_LANE = 4;
 /** With fewer in flight slices are small, see `sliceBytesNow` in source/offer.ts. */
@@ -74,7 +74,7 @@ export function largeSlotsFor(workers: number, lanes: number): number {
 
 /**
  * Of these as many long slices: one in each worker and each lane, and one that waits. Their workers are ahead of the lanes by far, and what is
- * in flight must end before a stop. None where the memory, in slots of the usual size, does not suffice for all.
+ * in flight is what a stop waits for. None where the memory, in slots of the usual size, does not suffice for all.
  */
 export function longSlotsFor(workers: number, lanes: number, slotsMax: number): number {
   const long = workers + lanes + 1;

@@ -8,7 +8,7 @@ const FIELD_BYTES_SPARE = 32;
 
 /**
  * Enough for a slice of usual rows: memory that is not touched costs nothing but its place in V8's accounts, growing copies it, and a field
- * of `RowBuffer` that changes for the first time makes V8 throw away what it has compiled for rows.
+ * of `RowBuffer` that changes for the first time makes V8 throw away what it has compiled for rows. Long slices grow it, once.
  */
 const ROWS_FIRST = 65_536;
 const BYTES_FIRST = 8 * 1024 * 1024;

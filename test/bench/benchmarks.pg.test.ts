@@ -75,7 +75,7 @@ test('first load is measured, and its table has the same rows and indexes as tha
 test('latency measures every file at every load, and leaves its histograms', async () => {
   const own = join(folder, 'latency-run');
   const bench: Bench = { server, folder: mkdtempSync(own), options: optionsOf('latency'), say: () => {} };
-  const outcome = await latency(bench, { burstFiles: 20, idleFiles: 2, idleMs: 300, seconds: 2 });
+  const outcome = await latency(bench, { floodFiles: 20, idleFiles: 2, idleMs: 300, seconds: 2 });
   const counts = outcome.histograms.map(({ name, histogram }) => [name, histogram.totalCount]);
   assert.deepEqual(counts.slice(0, 2), [
     ['latency-idle', 2],

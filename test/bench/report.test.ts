@@ -15,7 +15,7 @@ import { spreadOf } from '../../bench/measure/statistics.ts';
 import { curveOf, histogramOf, percentileSpread } from '../../bench/measure/times.ts';
 import { named } from '../../bench/open-loop.ts';
 import type { Metric, Outcome } from '../../bench/outcome.ts';
-import { changesOf, readMetrics } from '../../bench/report/compare.ts';
+import { changesOf, readReport } from '../../bench/report/compare.ts';
 import { svgOf } from '../../bench/report/svg.ts';
 import { hlogOf, writeReport } from '../../bench/report/write.ts';
 
@@ -43,6 +43,7 @@ const MACHINE: Machine = {
 
 const OUTCOME: Outcome = {
   name: 'throughput',
+  rows: 1000,
   sentences: ['Copy is bounded by <something>.'],
   tables: [{ title: 'Rates', header: ['side', 'k rows/s'], rows: [['a | b', '1']] }],
   plots: [
@@ -123,14 +124,36 @@ test('no coordinate of a plot is lost to a number that is none', () => {
 
 test('a comparison says what changed beyond noise, better or worse by what is better for that number', () => {
   writeReport(folder, { head, outcomes: [OUTCOME], changes: null });
-  const before = readMetrics(join(folder, 'report.json'));
+  const before = readReport(join(folder, 'report.json'));
   const verdictOf = (metric: Metric): string | undefined =>
-    changesOf(before, { 'throughput.live': metric, new: rate })
+    changesOf(before, { ...before, metrics: { 'throughput.live': metric, new: rate } })
       .rows.map((row) => row.at(-1))
       .join();
   assert.equal(verdictOf(rate), 'within noise');
   assert.equal(verdictOf({ ...rate, ...spreadOf([120, 130, 140]) }), 'better');
   assert.equal(verdictOf({ ...rate, ...spreadOf([50, 60, 70]) }), 'worse');
+  assert.equal(verdictOf({ ...rate, ...spreadOf([50]) }), 'measured once');
+});
+
+test('a comparison names what else is another: rows, machine, settings', () => {
+  writeReport(folder, { head, outcomes: [OUTCOME], changes: null });
+  const before = readReport(join(folder, 'report.json'));
+  assert.equal(changesOf(before, before).title, 'Changes');
+  const machine = { ...before.machine, cores: before.machine.cores + 2 };
+  const benchmarks = [
+    { name: 'throughput', rows: 7 },
+    { name: 'scale', rows: 8 },
+  ];
+  const changes = changesOf(before, { ...before, machine, benchmarks });
+  const { title } = changes;
+  assert.match(
+    title,
+    /: before, throughput rows 1000, now 7; machine a <processor>, \d+ cores, \d+ GiB, now a <processor>, \d+ cores/,
+  );
+  assert.doesNotMatch(title, /Node|settings|scale/);
+  writeReport(folder, { head, outcomes: [OUTCOME], changes });
+  for (const name of ['report.md', 'report.html'])
+    assert.match(readFileSync(join(folder, name), 'utf8'), /Changes, and not only of Millrace: before/);
 });
 
 const QUIET: Utilization = {

@@ -23,7 +23,8 @@ test('a change counts only when the ranges do not touch and the medians are apar
   assert.equal(changeOf(before, spreadOf([107, 112, 120])), 'within noise');
   assert.equal(changeOf(before, spreadOf([109, 112, 120])), 'higher');
   assert.equal(changeOf(before, spreadOf([90, 95, 99])), 'lower');
-  assert.equal(changeOf(spreadOf([100]), spreadOf([102])), 'within noise');
+  assert.equal(changeOf(spreadOf([100]), spreadOf([200, 210, 220])), 'measured once');
+  assert.equal(changeOf(before, spreadOf([1])), 'measured once');
 });
 
 test('a line through points has their slope, and one point has none', () => {

@@ -35,3 +35,11 @@ test('small pieces are not kept, and of large ones the four largest', () => {
     taken.push(one.byteLength / MIB);
   assert.deepEqual(taken, [6, 7, 8, 9]);
 });
+
+test('a piece of a long slice waits for another long one, and no more than two of them are kept', () => {
+  const spares = new Spares();
+  for (let piece = 0; piece < 3; piece += 1) spares.put(new ArrayBuffer(28 * MIB));
+  assert.equal(spares.take(4 * MIB), null);
+  for (let piece = 0; piece < 2; piece += 1) assert.equal(spares.take(16 * MIB)?.byteLength, 28 * MIB);
+  assert.equal(spares.take(16 * MIB), null);
+});

@@ -385,6 +385,18 @@ test('a file with very much to go is read in long slices where there is room for
   assert.deepEqual(cut.slice(-2), ['slice 1', 'slice last']);
 });
 
+test('long slices are accepted like others: whatever order they come back in, no record is missing and none comes twice', async (t) => {
+  const folder = await temporaryFolder(t);
+  const torn = (n: number): string | undefined => (n % 50 === 0 ? `${n}\n,a line of its own` : undefined);
+  writeFileSync(join(folder, 'a.csv'), HEADER + records(0, 2_000, torn));
+  const road = await openRoad(t, folder, { once: true, sliceBytes: 1000, slots: 6 });
+  await road.until(() => road.source.exhausted, 'exhausted');
+  assertSeen(road, 0, 2_000);
+  assert.equal(road.seen.size, 2_000);
+  const lengths = road.accepted.flatMap(({ slices }) => slices.map(({ start, end }) => end - start));
+  assert.ok(lengths.some((length) => length > 3_000) && lengths.some((length) => length < 1_500));
+});
+
 test('ranges that are given back are read again, with certain ends', async (t) => {
   const folder = await temporaryFolder(t);
   writeFileSync(join(folder, 'a.csv'), HEADER + records(0, 200));

@@ -30,7 +30,7 @@ test('a large file is cut, its slices come back in any order, and newlines in qu
   const road = await openRoad(t, folder, { once: true, sliceBytes: 1000, slots: 6 });
   await road.until(() => road.source.exhausted, 'exhausted');
   assertSeen(road, 0, 800);
-  assert.ok(road.accepted.length > 50);
+  assert.ok(road.accepted.length > 32, 'long slices, and usual ones at the end');
   const [row] = road.books.named('a.csv');
   let line = 1;
   let position = 0;

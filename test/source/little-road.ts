@@ -268,7 +268,7 @@ async function drive(road: Road, slots: number, condition: () => boolean, what: 
 /** One task taken and one brought back. */
 function step(road: Road, out: SourceTask[], slots: number): boolean {
   while (out.length < slots) {
-    const task = road.source.take('slice', out.length);
+    const task = road.source.take('long', out.length);
     if (task === null) break;
     out.push(task);
   }

@@ -2,6 +2,7 @@
 // savepoint; if it fails, its left half is tried, then its right half. What was accepted stays in while the rest is tried, so that rows
 // which clash only with each other are found. All rows go through the stage: a key that is stored already is no refusal.
 
+import { BATCH_ROWS_MAX } from '../../core/batch.ts';
 import type { JudgedChunk } from '../../core/chunk.ts';
 import { UNSURE } from '../../core/chunk.ts';
 import type { Draft, Refusal, Refusals, RoutedChunk } from './draft.ts';
@@ -13,7 +14,7 @@ import type { Session } from './session.ts';
 import { copyToStage, indexStage, insertRangeSql } from './stage.ts';
 import type { Setup, Standing } from './standing.ts';
 
-/** More refusals than this in a batch are no accident of single rows: the files are parked. */
+/** More refusals than this in a batch of the usual size are no accident of single rows: the files are parked. */
 const REFUSALS_MAX = 1_000;
 /** A smaller batch is mostly bad from here on, once more than a tenth of it is. */
 const REFUSALS_FEW = 100;
@@ -47,7 +48,7 @@ export async function findRefused(
   const routed = route(draft);
   const places = placesOf(routed);
   const refused = new Map([...draft.refused].map(([chunk, rows]) => [chunk, new Map(rows)]));
-  const allowed = refusalsAllowed(draft);
+  const allowed = refusalsAllowed(rowsOf(draft));
 
   await beginFenced(session, setup, standing, '', SET_THEIR_PATH);
   const first = await during('unsure', client, async () => {
@@ -121,9 +122,14 @@ function placesOf(routed: readonly RoutedChunk[]): Place[] {
   );
 }
 
-function refusalsAllowed({ chunks }: Draft): number {
-  const rows = chunks.reduce((total, chunk) => total + chunk.rows.count, 0);
-  return Math.min(REFUSALS_MAX, Math.max(REFUSALS_FEW, Math.floor(rows * REFUSED_SHARE_MAX)));
+function rowsOf({ chunks }: Draft): number {
+  return chunks.reduce((total, chunk) => total + chunk.rows.count, 0);
+}
+
+/** Of a batch of so many rows. */
+export function refusalsAllowed(rows: number): number {
+  const batches = Math.max(1, Math.ceil(rows / BATCH_ROWS_MAX)); // a long slice is several in one
+  return Math.min(REFUSALS_MAX * batches, Math.max(REFUSALS_FEW, Math.floor(rows * REFUSED_SHARE_MAX)));
 }
 
 function countRefused(refused: ReadonlyMap<JudgedChunk, Refusals>): number {

@@ -224,6 +224,21 @@ async function end(client: pg.Client, how: 'COMMIT' | 'ROLLBACK', built: Built):
   return built;
 }
 
+/** The owner, who alone builds, sees those of every column. */
+const STATISTICS = `
+  SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_stats s ON s.tablename = c.relname AND s.schemaname = n.nspname
+  WHERE c.oid = $1::regclass LIMIT 1`;
+
+export async function hasStatistics({ client }: Session, { tableSql }: Setup): Promise<boolean> {
+  return during('indexes', client, async () => (await client.query(STATISTICS, [tableSql])).rowCount === 1);
+}
+
+export async function analyze({ client }: Session, { tableSql }: Setup): Promise<void> {
+  await during('indexes', client, () =>
+    client.query(`BEGIN; ${SET_THEIR_PATH}; ANALYZE ${tableSql}; COMMIT`),
+  );
+}
+
 /** Somebody made something of that name between our look and our CREATE. */
 export function isJustTaken(error: unknown): error is StepFault {
   return error instanceof StepFault && error.step === 'indexes' && error.fault.sqlstate === DUPLICATE_TABLE;

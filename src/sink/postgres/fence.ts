@@ -18,7 +18,7 @@ export const LOCK_CLASS = 0x6d696c6c;
 
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED';
 
-/** Longer than any batch takes, shorter than a person's patience; then the holders are terminated. */
+/** Longer than a usual batch takes, shorter than a person's patience; then the holders are terminated, and what they wrote is read again. */
 const LOCK_TIMEOUT_MS = 3_000;
 const GONE_POLL_MS = 20;
 const LOCK_NOT_AVAILABLE = '55P03';

@@ -10,6 +10,7 @@
 
 import { Bell } from '../../core/bell.ts';
 import type { TableName } from '../../schema/table.ts';
+import { failPoint } from '../../failpoints.ts';
 import type { WriteResult } from '../sink.ts';
 import { pause } from './backoff.ts';
 import type { Waits } from './connector.ts';
@@ -221,11 +222,13 @@ export class FirstLoad {
 
   async #build(): Promise<void> {
     const { options, setup } = this.#tools;
-    const [all, begunMs] = [[...this.#left], performance.now()];
+    const all = [...this.#left];
     this.#enter('building');
     options.told(`building ${indexes(all.length)} of ${setup.tableText}; writing waits meanwhile`);
-    await this.#work.analyze();
+    await this.#work.analyze(this.#committedBytes > 0);
+    const begunMs = performance.now();
     await this.#work.build(all, (index) => this.#left.delete(index));
+    if (this.#left.size === 0) failPoint('indexes-done');
     this.#enter('over');
     const built = all.length - this.#left.size;
     if (built > 0) options.told(`built ${indexes(built)} of ${setup.tableText} in ${seconds(begunMs)}`);

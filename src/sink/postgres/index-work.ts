@@ -8,18 +8,19 @@ import type { Slot } from './connector.ts';
 import { drop, newSlot, sessionOf, untilDone, withDeadline } from './connector.ts';
 import type { Built } from './deferred.ts';
 import {
+  analyze,
   buildIndex,
   buildsUnderWay,
   dropIndexes,
+  hasStatistics,
   isJustTaken,
   progressText,
   readProspect,
   watchClient,
 } from './deferred.ts';
-import { StepFault, during } from './fault.ts';
+import { StepFault } from './fault.ts';
 import { endBackend } from './fence.ts';
 import type { FirstLoadTools } from './first-load.ts';
-import { SET_THEIR_PATH } from './search-path.ts';
 import type { Session } from './session.ts';
 
 const PROGRESS_MS = 1_000;
@@ -82,22 +83,25 @@ export class IndexWork {
       await showing;
       if (this.#abort.aborted) await this.#endBuilds();
     }
-    failPoint('indexes-done');
   }
 
   /**
    * Statistics of an empty table make bad plans until autovacuum comes by. Before the builds: what is recorded then makes the next start do
-   * it again after a crash. In the user's path: it calls functions that are indexed.
+   * it again after a crash. `loaded`: there are new rows; without, only a table that has none yet gets them. In the user's path: it calls
+   * functions that are indexed.
    */
-  async analyze(): Promise<void> {
-    const { setup } = this.#tools;
-    await this.#persist(this.#first, ({ client }) =>
-      during('indexes', client, () =>
-        client.query(`BEGIN; ${SET_THEIR_PATH}; ANALYZE ${setup.tableSql}; COMMIT`),
-      ),
-    ).catch((error: unknown) =>
+  async analyze(loaded: boolean): Promise<void> {
+    const { setup, options } = this.#tools;
+    const refused = giveUpWhenCanceled();
+    const work: Work<void> = async (session) => {
+      if (!loaded && (await hasStatistics(session, setup))) return;
+      options.building(`ANALYZE of ${setup.tableText}`);
+      await analyze(session, setup).catch(refused);
+    };
+    await this.#persist(this.#first, work).catch((error: unknown) =>
       setup.events.notice(`ANALYZE of ${setup.tableText} failed: ${forGood(error).message}`),
     );
+    options.building(null);
     failPoint('analyzed');
   }
 
@@ -108,14 +112,12 @@ export class IndexWork {
   /** Null when the index is there; else why it is not. */
   async #buildOne(slot: Slot, index: string): Promise<string | null> {
     const { setup, standing } = this.#tools;
-    let cancels = 0;
+    const refused = giveUpWhenCanceled();
     const attempt = async (session: Session): Promise<Built> => {
       await watchClient(session);
-      return buildIndex(session, setup, standing, index).catch((error: unknown) => {
-        cancels += error instanceof StepFault && error.fault.sqlstate === CANCELED ? 1 : 0;
-        if (cancels >= CANCELS_MAX) throw new MillraceError('database', 'somebody cancels every try');
-        throw isJustTaken(error) ? tryAgain(error) : error;
-      });
+      return buildIndex(session, setup, standing, index).catch((error: unknown) =>
+        refused(isJustTaken(error) ? tryAgain(error) : error),
+      );
     };
     const built = await this.#persist(slot, attempt).catch((error: unknown) => forGood(error));
     if (built instanceof Error) return built.message;
@@ -180,6 +182,16 @@ export class IndexWork {
     await Promise.race([ended, pause(CUT_MS_MAX, deadline.signal)]);
     deadline.abort();
   }
+}
+
+/** Of all tries of one piece of work: throws what it is given, and after some cancels that somebody means it. */
+function giveUpWhenCanceled(): (error: unknown) => never {
+  let cancels = 0;
+  return (error) => {
+    cancels += error instanceof StepFault && error.fault.sqlstate === CANCELED ? 1 : 0;
+    if (cancels >= CANCELS_MAX) throw new MillraceError('database', 'somebody cancels every try');
+    throw error;
+  };
 }
 
 /** A refusal that says something of indexes only. Throws everything else. */

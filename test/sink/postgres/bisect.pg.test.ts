@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { FRESH, UNSURE } from '../../../src/core/chunk.ts';
+import { refusalsAllowed } from '../../../src/sink/postgres/bisect.ts';
 import { joinChunks, testChunk, testFile, testKey, testRows } from '../../support/chunks.ts';
 import type { TestRow } from '../../support/chunks.ts';
 import { startTestServer } from '../../support/postgres.ts';
@@ -218,4 +219,11 @@ test('a statement that is cancelled ten times in a row stops the engine', async 
   );
   assert.deepEqual(await query(database, 'SELECT FROM events'), []);
   await sink.leave();
+});
+
+test('the bound of refusals is one of a usual batch, and of a long slice that of the batches it would have been', () => {
+  assert.deepEqual(
+    [20, 5_000, 50_000, 50_001, 180_000].map(refusalsAllowed),
+    [100, 500, 1_000, 2_000, 4_000],
+  );
 });
