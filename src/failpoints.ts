@@ -19,7 +19,7 @@ export const FAIL_POINTS = [
   'before-commit', // lane: rows and rejects are in the transaction; positions too, unless they travel with COMMIT
   'committed', // lane: the answer to COMMIT is here, nobody has been told
   'indexes-dropped', // first load: they are gone and written down
-  'analyzed', // first load: the statistics are there, the first CREATE comes next
+  'indexes-analyzed', // first load: the statistics are there, the first CREATE comes next
   'index-building', // first load: the record of one is deleted, its CREATE comes next
   'index-built', // first load: it is there, COMMIT comes next
   'indexes-done', // first load: all are there, nothing is recorded any more

@@ -167,7 +167,7 @@ describe('killed', () => {
       const places = [
         'indexes-dropped',
         'committed',
-        'analyzed',
+        'indexes-analyzed',
         'index-building',
         'index-built',
         'index-built:kill:2',

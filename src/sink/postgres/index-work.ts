@@ -102,7 +102,7 @@ export class IndexWork {
       setup.events.notice(`ANALYZE of ${setup.tableText} failed: ${forGood(error).message}`),
     );
     options.building(null);
-    failPoint('analyzed');
+    failPoint('indexes-analyzed');
   }
 
   close(): void {
