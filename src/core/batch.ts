@@ -3,7 +3,10 @@
 
 import type { JudgedChunk } from './chunk.ts';
 
-/** A batch is closed before it would pass either, but never splits a chunk. Larger ones do not write faster, up to some million rows in the table, and delay the first row; a long slice of a very large file is larger. */
+/**
+ * A batch is closed before it would pass either, but never splits a chunk: a long slice (`LONG_SLICES`) is a batch of its own. Otherwise larger
+ * ones do not write faster, and delay the first row.
+ */
 export const BATCH_ROWS_MAX = 50_000;
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 

@@ -1,6 +1,7 @@
 // The bound of everything in flight. A slot belongs to a task from dispatch until its slices are committed or dropped, so memory is
-// slots x (slice + encoded rows), about 10 MB each (four times that for a long slice), whatever the files are. Large slices may have so many of them as keep everybody busy and
-// no more, since each touches memory of its own; small tasks may have all. So a new small file never waits for a slot behind a large backlog.
+// slots x (slice + encoded rows), about 10 MB each (four times that for a long slice), whatever the files are. Large slices may have so many
+// of them as keep everybody busy and no more, since each touches memory of its own; small tasks may have all. So a new small file never waits
+// for a slot behind a large backlog.
 
 /** Of what size a task is: less than a slice of files, one slice of a large file, or a long slice of a very large one (source/offer.ts). */
 export type TaskSize = 'small' | 'slice' | 'long';

@@ -9,8 +9,8 @@
 // millrace.deferred_indexes: whoever opens the table next finishes it. Lanes wait while it is undecided, and while indexes are built.
 
 import { Bell } from '../../core/bell.ts';
-import type { TableName } from '../../schema/table.ts';
 import { failPoint } from '../../failpoints.ts';
+import type { TableName } from '../../schema/table.ts';
 import type { WriteResult } from '../sink.ts';
 import { pause } from './backoff.ts';
 import type { Waits } from './connector.ts';
