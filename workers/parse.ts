@@ -1,5 +1,5 @@
-// The entry of the parse workers (room 3): a task of slices in, one ParsedChunk out. Piscina calls the default export; the row
-// buffers are transferred, not copied. Opening and reading is slice-file.ts, one slice is parse-slice.ts.
+// The task of the parse workers (room 3): a task of slices in, one ParsedChunk out. The row buffers are
+// transferred, not copied. Opening and reading is slice-file.ts, one slice is parse-slice.ts.
 
 import { move, transferableSymbol, valueSymbol } from 'piscina';
 import type { ParsedChunk } from '../src/core/chunk.ts';
@@ -26,8 +26,7 @@ expectTransfers();
 const rows = createRowBuffer();
 
 /** Parses, validates, encodes and sorts. Bad content is part of the answer; a throw is a bug. */
-// oxlint-disable-next-line import/no-default-export -- piscina calls a worker's default export
-export default function parse({ spare, ...task }: ParseOrder): ParsedChunk {
+export function parse({ spare, ...task }: ParseOrder): ParsedChunk {
   failPoint('parse');
   const chunk = parseTask(task, events, 'bytes', spare);
   const transferable = {

@@ -7,7 +7,7 @@ import type { GeneratedBlock, GenerateTask } from '../../src/core/generate/block
 import { generateBlock } from '../../src/core/generate/block.ts';
 
 const pool = new Piscina<GenerateTask, GeneratedBlock>({
-  filename: new URL('../../workers/generate.ts', import.meta.url).href,
+  filename: new URL('../../workers/entry.cts', import.meta.url).href,
   name: 'generate',
   maxThreads: 1,
 });

@@ -406,7 +406,8 @@ test('the pool gets the rows in one piece of memory without a copy, and memory t
   const id = '550e8400-e29b-41d4-a716-44665544000';
   const text = `event_id,event_type,event_timestamp\n${lines(9, (row) => `${id}${9 - row},view,2024-03-01 12:34:56`)}`;
   const pool = new Piscina({
-    filename: new URL('../../workers/parse.ts', import.meta.url).href,
+    filename: new URL('../../workers/entry.cts', import.meta.url).href,
+    name: 'parse',
     minThreads: 1,
     maxThreads: 1,
   });

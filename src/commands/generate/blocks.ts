@@ -28,11 +28,12 @@ export async function* makeBlocks(
   workers: number,
 ): AsyncGenerator<FileBlock, void, undefined> {
   const pool = new Piscina<GenerateTask, GeneratedBlock>({
-    filename: new URL('../../../workers/generate.ts', import.meta.url).href,
+    filename: new URL('../../../workers/entry.cts', import.meta.url).href,
     name: 'generate',
     minThreads: workers,
     maxThreads: workers,
     idleTimeout: 2 ** 31 - 1,
+    atomics: 'disabled', // see src/pool.ts
   });
   const ahead: Promise<FileBlock>[] = [];
   const tasks = blockTasks(files, recipe);
