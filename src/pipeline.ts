@@ -97,6 +97,8 @@ class Flow {
   readonly #chunkBell = new Bell();
   /** At least one chunk was committed. */
   progressed = false;
+  /** All that was found is in flight: lanes share what waits, so that they end together. */
+  #allTaken = false;
   #fed = false;
   #restart: string | null = null;
   #failure: { error: unknown } | null = null;
@@ -129,6 +131,7 @@ class Flow {
     while (!this.#stopping) {
       const room = this.#slots.room;
       const task = room === 'none' ? null : source.take(room, this.#slots.inFlight);
+      this.#allTaken = task === null && room !== 'none';
       if (task !== null) {
         this.#slots.take(task);
         this.#dispatch(task);
@@ -196,7 +199,8 @@ class Flow {
     const { sink, dedup, meters, pace } = this.#rooms;
     while (!this.#abort.aborted) {
       if (this.#queue.length > 0) await pace.rest(lane, this.#hurry);
-      const batch = lane < pace.lanes ? this.#queue.take((chunk) => dedup.isSuspect(chunk)) : null;
+      const sharers = this.#allTaken ? pace.lanes : 1;
+      const batch = lane < pace.lanes ? this.#queue.take((chunk) => dedup.isSuspect(chunk), sharers) : null;
       if (batch === null) {
         if (this.#fed) break;
         await this.#chunkBell.wait();

@@ -1,9 +1,11 @@
 // Room 2: the pool of parse workers. Knows piscina and nothing of files or the database. A worker that dies on a task is
 // replaced and the task tried again; the caller is told when that does not help.
 
+import { availableParallelism } from 'node:os';
 import { FixedQueue, Piscina } from 'piscina';
 
 import type { ParsedChunk, Rows } from './core/chunk.ts';
+import type { Range } from './core/climb.ts';
 import type { ParseOrder, ParseTask } from './core/slice.ts';
 import { Spares } from './core/spares.ts';
 import { expectTransfers } from './core/transfers.ts';
@@ -24,10 +26,17 @@ export interface Pool {
   close(deadlineMs: number): Promise<void>;
 }
 
+const WORKERS_MAX = 8;
 const ATTEMPTS = 3;
 
 /** A slice parses in 20 to 200 ms; a worker that has not answered by then is spinning or stuck in a dead file system. */
 const TASK_MS_MAX = 120_000;
+
+/** Threads that parse: one more only where lanes starve, and one processor is left to the main thread. */
+export function workersRange(given: number | null): Range {
+  if (given !== null) return { start: given, max: given };
+  return { start: 1, max: Math.max(1, Math.min(WORKERS_MAX, availableParallelism() - 1)) };
+}
 
 export interface PoolOptions {
   /** Threads at first, and as long as `allow` does not say otherwise. */

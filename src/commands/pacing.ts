@@ -20,17 +20,10 @@ import { bytesText, timeText } from '../telemetry/text.ts';
 export const LANES_START = 2;
 /** Connections are taken from somebody; 16 lanes write more than one main thread feeds. */
 const LANES_MAX = 16;
-const WORKERS_MAX = 8;
 /** A slice in flight, as file and as rows. */
 const SLOT_BYTES = 12 * 2 ** 20;
 /** Of the memory of this machine or container, for slices. */
 const MEMORY_SHARE = 1 / 4;
-
-/** Threads that parse: one more only where lanes starve, and one processor is left to the main thread. */
-export function workersRange(given: number | null): Range {
-  if (given !== null) return { start: given, max: given };
-  return { start: 1, max: Math.max(1, Math.min(WORKERS_MAX, availableParallelism() - 1)) };
-}
 
 /** A database on these very processors gains nothing from more lanes than there are of them. */
 export function lanesRange(given: number | null, target: DatabaseTarget): Range {

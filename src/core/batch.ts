@@ -9,6 +9,8 @@ import type { JudgedChunk } from './chunk.ts';
  */
 export const BATCH_ROWS_MAX = 50_000;
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
+/** Fewer are not worth a transaction of their own. */
+const SHARED_ROWS_MIN = 10_000;
 
 export interface Batch {
   /** Position in the order in which chunks left dedup, from 1; with the epoch, the primary key of `millrace.batches`. */
@@ -31,9 +33,12 @@ export class ChunkQueue {
     this.#waiting.push(chunk);
   }
 
-  /** The next batch, or null when nothing waits. `suspect` tells whether a chunk must go through the stage whole. */
-  take(suspect: (chunk: JudgedChunk) => boolean): Batch | null {
-    const count = this.#fitting();
+  /**
+   * The next batch, or null when nothing waits. `suspect` tells whether a chunk must go through the stage whole. `sharers`: so many lanes share
+   * what waits, since nothing comes behind it just now.
+   */
+  take(suspect: (chunk: JudgedChunk) => boolean, sharers = 1): Batch | null {
+    const count = this.#fitting(sharers);
     if (count === 0) return null;
     const chunks = this.#waiting.splice(0, count);
     this.#taken += 1;
@@ -53,14 +58,16 @@ export class ChunkQueue {
     this.#waiting.length = 0;
   }
 
-  #fitting(): number {
+  #fitting(sharers: number): number {
+    const waiting = this.#waiting.reduce((sum, chunk) => sum + chunk.rows.count, 0);
+    const rowsMax = Math.min(BATCH_ROWS_MAX, Math.max(SHARED_ROWS_MIN, Math.ceil(waiting / sharers)));
     let rows = 0;
     let bytes = 0;
     let count = 0;
     for (const chunk of this.#waiting) {
       rows += chunk.rows.count;
       bytes += chunk.rows.bytes.byteLength;
-      if (count > 0 && (rows > BATCH_ROWS_MAX || bytes > BATCH_BYTES_MAX)) break;
+      if (count > 0 && (rows > rowsMax || bytes > BATCH_BYTES_MAX)) break;
       count += 1;
     }
     return count;

@@ -2,22 +2,28 @@
 
 export class Bell {
   #rung = false;
-  #waiting: PromiseWithResolvers<void> | null = null;
+  readonly #waiting = new Set<() => void>();
 
   /** Wakes everyone who waits; with nobody waiting, the next wait returns at once. */
   ring(): void {
-    if (this.#waiting === null) this.#rung = true;
-    this.#waiting?.resolve();
-    this.#waiting = null;
+    if (this.#waiting.size === 0) this.#rung = true;
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
   }
 
-  /** Resolves at the next ring, or at once when one went unheard. Look again afterwards: a ring promises nothing. */
-  wait(): Promise<void> {
+  /**
+   * Resolves at the next ring, or at once when one went unheard; or with `enough`, and a ring after that is not heard by this wait but by the
+   * next one. Look again afterwards: a ring promises nothing.
+   */
+  async wait(enough?: Promise<unknown>): Promise<void> {
     if (this.#rung) {
       this.#rung = false;
-      return Promise.resolve();
+      return;
     }
-    this.#waiting ??= Promise.withResolvers<void>();
-    return this.#waiting.promise;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.add(resolve);
+    if (enough === undefined) return promise;
+    await Promise.race([promise, enough]);
+    this.#waiting.delete(resolve);
   }
 }

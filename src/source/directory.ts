@@ -63,6 +63,7 @@ class Directory implements DirectorySource {
   readonly #desk: Desk;
   readonly #inquiry: Inquiry;
   readonly #scanBell = new Bell();
+  readonly #attendBell = new Bell();
   #watcher: Watcher | null = null;
   #loops: Promise<unknown> | null = null;
   #closing: Promise<void> | null = null;
@@ -129,6 +130,7 @@ class Directory implements DirectorySource {
       if (slice.ended) endWithBatch(desk, file);
       wake(desk, file);
     }
+    if (desk.settings.once && isIdle(desk)) this.#attendBell.ring(); // a person waits for the end
   }
 
   park(generation: GenerationId): void {
@@ -163,6 +165,7 @@ class Directory implements DirectorySource {
     const desk = this.#desk;
     desk.closed = true;
     this.#scanBell.ring();
+    this.#attendBell.ring();
     await this.#watcher?.close();
     const bookkeeping = Promise.allSettled([...desk.writing, this.#loops]);
     const deadline = new AbortController();
@@ -217,10 +220,7 @@ class Directory implements DirectorySource {
         desk.settings.watch === 'poll'
           ? Math.min(POLL_MS, desk.settings.scanEveryMs)
           : desk.settings.scanEveryMs;
-      const timer = new AbortController();
-      const elapsed = setTimeout(Math.max(everyMs, tookMs * SCAN_SHARE), undefined, { signal: timer.signal });
-      await Promise.race([this.#scanBell.wait(), elapsed.catch(() => undefined)]);
-      timer.abort();
+      await waitAtMost(this.#scanBell, Math.max(everyMs, tookMs * SCAN_SHARE));
     }
   }
 
@@ -309,9 +309,15 @@ class Directory implements DirectorySource {
         this.#scanBell.ring();
       }
       if (still.length < FINISH_MAX)
-        await setTimeout(desk.settings.once ? ATTEND_EVERY_ONCE_MS : ATTEND_EVERY_MS);
+        await waitAtMost(this.#attendBell, desk.settings.once ? ATTEND_EVERY_ONCE_MS : ATTEND_EVERY_MS);
     }
   }
+}
+
+async function waitAtMost(bell: Bell, ms: number): Promise<void> {
+  const timer = new AbortController();
+  await bell.wait(setTimeout(ms, undefined, { signal: timer.signal }).catch(() => undefined));
+  timer.abort();
 }
 
 /** A folder that is gone has nothing in it; of one that cannot be read nothing is known. */

@@ -33,6 +33,19 @@ describe('the chunk queue', () => {
     assert.equal(queue.take(never)?.chunks.length, 1);
   });
 
+  test('gives a lane its share of what waits, where nothing comes behind it, but no fewer rows than are worth a transaction', () => {
+    const queue = new ChunkQueue();
+    const fill = (...counts: number[]): void => counts.forEach((count) => queue.put(chunk(count)));
+    const taken = (sharers: number): number[] | undefined =>
+      queue.take(never, sharers)?.chunks.map(({ rows }) => rows.count);
+    fill(11_000, 11_000, 11_000, 11_000);
+    assert.deepEqual([taken(2), taken(2), taken(2)], [[11_000, 11_000], [11_000], [11_000]]);
+    fill(4_000, 4_000, 4_000);
+    assert.deepEqual([taken(2), taken(2)], [[4_000, 4_000], [4_000]]);
+    fill(30_000, 30_000, 30_000);
+    assert.deepEqual([taken(2), taken(1)], [[30_000], [30_000]]);
+  });
+
   test('takes a chunk without rows: its positions are news too', () => {
     const queue = new ChunkQueue();
     queue.put(chunk(0));

@@ -301,7 +301,7 @@ test('what the books do not confirm is asked about again and read', async (t) =>
   writeFileSync(join(folder, 'a.csv'), HEADER + records(0, 100));
   const books = new MemoryBooks();
   books.denied = 1;
-  const road = await openRoad(t, folder, { books, once: true, sliceBytes: 1000 });
+  const road = await openRoad(t, folder, { books, once: true, sliceBytes: 4_000 });
   let deny = true;
   books.finish = async (files): Promise<ReadonlySet<never>> => {
     if (deny) books.lose((slice) => slice.start !== 0);
@@ -347,7 +347,7 @@ test('the first slices of an idle road are smaller, those of a busy one whole', 
   }
   assert.deepEqual(
     sizes.map((size) => sliceBytes / size),
-    [4, 4, 2, 1, 1, 1],
+    [16, 16, 4, 2, 1, 1],
   );
 });
 
@@ -359,7 +359,7 @@ test('a file with very much to go is read in long slices where there is room for
   await road.until(() => road.source.state.bytesWaiting > 0, 'found');
   const cut: string[] = [];
   for (let rest = road.source.state.bytesWaiting; ;) {
-    const room = cut.length === 5 ? 'slice' : 'long';
+    const room = cut.length === 6 ? 'slice' : 'long';
     const task = road.source.take(room, cut.length);
     const [slice] = task?.parse.slices ?? [];
     if (task === null || slice === undefined) break;
@@ -368,13 +368,14 @@ test('a file with very much to go is read in long slices where there is room for
     cut.push(`${task.size} ${isLast ? 'last' : slices}`);
     assert.equal(
       task.size === 'long',
-      room === 'long' && cut.length > 3 && rest > 32 * sliceBytes,
+      room === 'long' && cut.length > 4 && rest > 32 * sliceBytes,
       `rest ${rest}`,
     );
     rest -= slice.end - slice.start;
   }
-  assert.deepEqual(cut.slice(0, 7), [
-    'slice 0.25',
+  assert.deepEqual(cut.slice(0, 8), [
+    'slice 0.0625',
+    'slice 0.0625',
     'slice 0.25',
     'slice 0.5',
     'long 4',
@@ -382,7 +383,34 @@ test('a file with very much to go is read in long slices where there is room for
     'slice 1',
     'long 4',
   ]);
-  assert.deepEqual(cut.slice(-2), ['slice 1', 'slice last']);
+  assert.deepEqual(cut.slice(-3), ['slice 0.25', 'slice 0.25', 'slice last']);
+});
+
+test('the last slices of a file get smaller, unless another file is ready behind it', async (t) => {
+  const folder = await temporaryFolder(t);
+  const text = HEADER + Array.from({ length: 1_500 }, (_, n) => record(n)).join('');
+  const sliceBytes = 4096;
+  for (const name of ['a', 'b']) writeFileSync(join(folder, `${name}.csv`), text);
+  const road = await openRoad(t, folder, { once: true, sliceBytes });
+  await road.until(() => road.source.state.bytesWaiting === 2 * text.length, 'found');
+  const sizes: number[][] = [];
+  for (let task = road.source.take('slice', 9); task !== null; task = road.source.take('slice', 9)) {
+    const { start, end } = task.parse.slices[0]!;
+    if (start === 0) sizes.push([]);
+    sizes.at(-1)?.push(end - start);
+  }
+  const [first = [], second = []] = sizes;
+  assert.deepEqual(new Set(first.slice(0, -1)), new Set([sliceBytes]));
+  let rest = text.length;
+  for (const size of second) {
+    assert.equal(
+      size,
+      Math.min(rest, Math.max(sliceBytes / 4, Math.min(sliceBytes, Math.ceil(rest / 4)))),
+      `of ${rest} bytes`,
+    );
+    rest -= size;
+  }
+  assert.equal(rest, 0);
 });
 
 test('long slices are accepted like others: whatever order they come back in, no record is missing and none comes twice', async (t) => {
@@ -423,7 +451,7 @@ test('a parked file is let alone, also after a restart', async (t) => {
   const folder = await temporaryFolder(t);
   const books = new MemoryBooks();
   writeFileSync(join(folder, 'a.csv'), HEADER + records(0, 2_000));
-  const road = await openRoad(t, folder, { once: true, sliceBytes: 1000, books });
+  const road = await openRoad(t, folder, { once: true, sliceBytes: 16_000, books });
   road.commit = (chunk) => {
     const committed = books.commit(chunk);
     const info = chunk.slices[0]?.file;

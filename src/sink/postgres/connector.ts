@@ -117,17 +117,23 @@ export async function untilDone<T>(
 
 /**
  * Does not wait on for `work` when `abort` fires: it may stand behind a lock that somebody holds for hours. Only for work that owns its
- * connection; what comes of it is of no use any more.
+ * connection; `discard` gets what comes of it later all the same.
  */
-export async function unlessAborted<T>(work: Promise<T>, abort: AbortSignal): Promise<T> {
+export async function unlessAborted<T>(
+  work: Promise<T>,
+  abort: AbortSignal,
+  discard: (late: T) => void,
+): Promise<T> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const give = (): void => reject(new Error('asked to end'));
+  const give = (): void => {
+    work.then(discard, () => {}); // nobody else is left to hear of it
+    reject(new Error('asked to end'));
+  };
   abort.addEventListener('abort', give, { once: true });
   try {
     return await Promise.race([work, aborted]);
   } finally {
     abort.removeEventListener('abort', give);
-    work.catch(() => {}); // nobody is left to hear of it
   }
 }
 

@@ -216,7 +216,7 @@ export class FirstLoad {
 
   async #nap(ms: number): Promise<void> {
     const timer = new AbortController();
-    await Promise.race([this.#bell.wait(), pause(ms, timer.signal)]);
+    await this.#bell.wait(pause(ms, timer.signal));
     timer.abort();
   }
 

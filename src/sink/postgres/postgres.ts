@@ -62,15 +62,15 @@ export async function openPostgresSink(options: PostgresSinkOptions): Promise<Po
   const waits = new Waits(options.events);
   const abort = options.abort ?? new AbortController().signal;
   const prepared = await untilDone(
-    () => unlessAborted(prepare(options), abort),
+    () => unlessAborted(prepare(options), abort, ({ session }) => destroy(session.client)),
     waits,
     options.target.describe,
     abort,
   );
   if (prepared === null) return null;
-  const { setup, created, unreadable } = prepared;
+  const { setup, unreadable } = prepared;
   if (unreadable.length > 0) options.events.notice(cannotCompare(setup.tableText, unreadable));
-  return new LanesAndBooks(setup, options, waits, created);
+  return new LanesAndBooks(prepared, options, waits);
 }
 
 const NO_FIRST_LOAD: FirstLoadOptions = {
@@ -90,6 +90,8 @@ function cannotCompare(tableText: string, unreadable: readonly string[]): string
 
 interface Prepared {
   readonly setup: Setup;
+  /** Goes on as the one that takes over, and then as that of the books: a new one each time would be 40 ms of each start. */
+  readonly session: Session;
   readonly created: boolean;
   readonly unreadable: readonly string[];
 }
@@ -109,15 +111,23 @@ async function prepare(options: PostgresSinkOptions): Promise<Prepared> {
       const names = { tableSql: quoteTable(tableName), tableText, source, sourceId };
       const compares = unreadable.length === 0;
       const setup = { target, table, ...names, compares, synchronousCommit, events };
-      return { setup, created, unreadable };
+      if (!synchronousCommit) await client.query('SET synchronous_commit = off');
+      return { setup, session, created, unreadable };
     });
-  } finally {
+  } catch (error) {
     destroy(client);
+    throw error;
   }
 }
 
 /** Lanes that are connected before there is a batch for them: 20 ms sooner on the way to the first row. */
 const LANES_AT_ONCE = 2;
+
+interface TakenOver {
+  readonly session: Session;
+  readonly standing: Standing;
+  readonly prospect: Prospect;
+}
 
 /** From one `open` to the next `leave`. */
 interface Opened {
@@ -138,27 +148,30 @@ class LanesAndBooks implements PostgresSink {
   readonly #options: PostgresSinkOptions;
   readonly #waits: Waits;
   readonly #epoch = randomUUID();
+  /** Connected, and of no use to anybody yet. */
+  #ready: Session | null;
   #taken = false;
   #opened: Opened | null = null;
 
-  constructor(setup: Setup, options: PostgresSinkOptions, waits: Waits, tableCreated: boolean) {
+  constructor({ setup, session, created }: Prepared, options: PostgresSinkOptions, waits: Waits) {
     this.#setup = setup;
+    this.#ready = session;
     this.#options = options;
     this.lanes = options.lanes;
     this.#waits = waits;
-    this.tableCreated = tableCreated;
+    this.tableCreated = created;
   }
 
   async open(abort: AbortSignal): Promise<{ forget: bigint; books: Books } | null> {
     const taken = await untilDone(
-      () => unlessAborted(this.#takeOver(), abort),
+      () => unlessAborted(this.#takeOver(), abort, ({ session }) => destroy(session.client)),
       this.#waits,
       this.#setup.target.describe,
       abort,
     );
     if (taken === null) return null;
     this.#taken = true;
-    this.#opened = this.#furnish(taken.standing, taken.prospect);
+    this.#opened = this.#furnish(taken);
     return { forget: taken.standing.forget, books: this.#opened.books };
   }
 
@@ -203,8 +216,10 @@ class LanesAndBooks implements PostgresSink {
   }
 
   async leave(): Promise<void> {
-    const opened = this.#opened;
+    const [opened, ready] = [this.#opened, this.#ready];
     this.#opened = null;
+    this.#ready = null;
+    if (ready !== null) destroy(ready.client);
     if (opened === null) return;
     opened.closing.abort();
     for (const slot of [...opened.lanes, opened.booksSlot]) drop(slot);
@@ -212,29 +227,27 @@ class LanesAndBooks implements PostgresSink {
   }
 
   /** The same epoch at every try: after a lost answer only that one is accepted. */
-  async #takeOver(): Promise<{ standing: Standing; prospect: Prospect }> {
-    const session = await openSession(this.#setup.target, this.#setup.synchronousCommit);
+  async #takeOver(): Promise<TakenOver> {
+    const ready = this.#ready;
+    this.#ready = null;
+    const session = ready ?? (await openSession(this.#setup.target, this.#setup.synchronousCommit));
     try {
       const forget = await takeFence(session, this.#setup, this.#epoch, !this.#taken);
       failPoint('fence-taken');
       const prospect = await readProspect(session, this.#setup);
-      return { standing: standingOf(session, this.#epoch, forget), prospect };
+      return { session, standing: standingOf(session, this.#epoch, forget), prospect };
     } catch (error) {
+      destroy(session.client);
       if (error instanceof RestartNeeded)
         throw new MillraceError('database', error.message, { cause: error });
       throw error;
-    } finally {
-      destroy(session.client);
     }
   }
 
-  #furnish(standing: Standing, prospect: Prospect): Opened {
-    const [bell, turns, closing, booksSlot] = [
-      new Bell(),
-      new Turns(),
-      new AbortController(),
-      newSlot('books'),
-    ];
+  #furnish({ session, standing, prospect }: TakenOver): Opened {
+    const [bell, turns, closing] = [new Bell(), new Turns(), new AbortController()];
+    const booksSlot: Slot = { ...newSlot('books'), session };
+    session.client.once('end', () => bell.ring());
     const onBroken = (reason: string): void => {
       standing.broken ??= reason;
       bell.ring();

@@ -32,7 +32,7 @@ export interface WatchTools {
 export async function watchOver(tools: WatchTools, abort: AbortSignal): Promise<string | null> {
   const { standing, turns, bell } = tools;
   while (!abort.aborted) {
-    await Promise.race([pause(EVERY_MS, abort), bell.wait()]);
+    await bell.wait(pause(EVERY_MS, abort));
     if (standing.failed !== null) throw standing.failed.error;
     if (standing.broken !== null) return standing.broken;
     if (abort.aborted) break;
