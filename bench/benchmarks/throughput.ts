@@ -69,7 +69,7 @@ function outcomeOf(name: string, load: Load, measured: Measurements, absent: rea
   const share = ceilingShare(measured);
   const sentences = [
     `${load.rows} rows, ${load.bytes} bytes in one file; ${all[0]?.rounds.length ?? 0} rounds, order rotated, CHECKPOINT before each; every table verified by count and checksum over all columns.`,
-    'The clock of Millrace, copy and pgloader runs from the start of the program to its end; that of Spark and of the ceiling begins when their session is up.',
+    'The clock of every side runs from the start of its program to its end; only that of Spark begins when its session is up.',
     ...absent,
     ...roadSentence(measured),
     ...checkoutSentence(measured),
@@ -90,7 +90,7 @@ function outcomeOf(name: string, load: Load, measured: Measurements, absent: rea
 function roadSentence(measured: Measurements): string[] {
   const [share, road] = [ceilingShare(measured), ceilingShareOfRoad(measured)];
   if (share === null || road === null) return [];
-  const both = `${shareText(share)} of the ceiling, its start and end included, and ${shareText(road)} from its first transaction on`;
+  const both = `${shareText(share)} of the ceiling from start to end, and ${shareText(road)} from the first transaction of each on`;
   return [`Millrace reaches ${both}.`];
 }
 
@@ -122,14 +122,12 @@ function ceilingShare(measured: Measurements): Spread | null {
   return ratioOf(measured, 'live', 'ceiling');
 }
 
-/** Without the start of the program: from its first transaction on. What the road itself reaches. */
+/** Without the start of either program: what the road itself reaches. */
 function ceilingShareOfRoad(measured: Measurements): Spread | null {
-  const [live, ceiling] = [measured.get('live'), secondsOf(measured, 'ceiling')];
-  if (live === undefined || ceiling === null) return null;
-  return pairRatios(
-    ceiling,
-    live.rounds.map((round) => round.seconds - round.firstRowSeconds),
-  );
+  const roadOf = (name: SideName): number[] | undefined =>
+    measured.get(name)?.rounds.map(({ seconds, firstRowSeconds }) => seconds - firstRowSeconds);
+  const [live, ceiling] = [roadOf('live'), roadOf('ceiling')];
+  return live === undefined || ceiling === undefined ? null : pairRatios(ceiling, live);
 }
 
 function ratesOf(load: Load, { rounds }: SideRounds): Spread {

@@ -1,5 +1,5 @@
-// The ceiling: the same rows, encoded and sorted beforehand by our own worker code, sent by bare lanes with nothing else to do: no
-// reading, no parsing, no dedup, no books, no fence. What no loader through this protocol and these batches can pass.
+// The ceiling: the same rows, encoded and sorted beforehand by our own worker code into a file, sent by bare lanes with nothing else to do:
+// no parsing, no sorting, no dedup, no books, no fence. What no loader through this protocol and these batches can pass.
 
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { environmentOf } from '../environment.ts';
 import { encodedBatches } from '../encode.ts';
 import type { Side } from './side.ts';
-import { openWaiting } from './side.ts';
+import { endOf } from './side.ts';
 
 const LANES = fileURLToPath(new URL('../children/bare-lanes.ts', import.meta.url));
 
@@ -24,14 +24,17 @@ export function ceilingSide(scratchFolder: string, lanes: number): Side {
       for (const batch of encodedBatches(load.file)) writeBatch(file, batch);
       closeSync(file);
     },
-    open: (scratch) =>
-      openWaiting(
-        spawn(process.execPath, [LANES, encoded, String(lanes)], {
+    open: async (scratch) => ({
+      run: async (sampler) => {
+        const child = spawn(process.execPath, [LANES, encoded, String(lanes)], {
           env: environmentOf(scratch.url),
-          stdio: ['pipe', 'pipe', 'pipe'],
-        }),
-        'the ceiling',
-      ),
+          stdio: ['ignore', 'ignore', 'pipe'],
+        });
+        if (child.pid !== undefined) sampler.watch(child.pid);
+        await endOf(child, 'the ceiling');
+      },
+      close: async () => {},
+    }),
   };
 }
 
