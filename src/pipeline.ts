@@ -97,8 +97,6 @@ class Flow {
   readonly #chunkBell = new Bell();
   /** At least one chunk was committed. */
   progressed = false;
-  /** All that was found is in flight: lanes share what waits, so that they end together. */
-  #allTaken = false;
   #fed = false;
   #restart: string | null = null;
   #failure: { error: unknown } | null = null;
@@ -131,7 +129,6 @@ class Flow {
     while (!this.#stopping) {
       const room = this.#slots.room;
       const task = room === 'none' ? null : source.take(room, this.#slots.inFlight);
-      this.#allTaken = task === null && room !== 'none';
       if (task !== null) {
         this.#slots.take(task);
         this.#dispatch(task);
@@ -152,7 +149,10 @@ class Flow {
   /** Room 3: bytes become a chunk in a worker; the source proves that its slices join those before them. */
   async #parse(task: SourceTask): Promise<void> {
     const { source, pool, meters } = this.#rooms;
-    const parsed = await pool.parse(task.parse).catch((error: unknown) => ({ failed: String(error) }));
+    const parsed = await pool.parse(task.parse).catch((error: unknown) => {
+      if (error instanceof MillraceError) throw error; // not the fault of a file
+      return { failed: String(error) };
+    });
     if (this.#abort.aborted) return;
     if ('failed' in parsed) return this.#follow(source.fail(task, parsed.failed));
     meters.parsed(parsed.bytesRead, parsed.parseMs);
@@ -196,10 +196,10 @@ class Flow {
 
   /** Room 6: a lane takes whatever is ready as soon as it is free; small batches when idle, large ones under load. */
   async #write(lane: number): Promise<void> {
-    const { sink, dedup, meters, pace } = this.#rooms;
+    const { source, sink, dedup, meters, pace } = this.#rooms;
     while (!this.#abort.aborted) {
       if (this.#queue.length > 0) await pace.rest(lane, this.#hurry);
-      const sharers = this.#allTaken ? pace.lanes : 1;
+      const sharers = source.hasMore ? 1 : pace.lanes; // at the end of what there is they end together
       const batch = lane < pace.lanes ? this.#queue.take((chunk) => dedup.isSuspect(chunk), sharers) : null;
       if (batch === null) {
         if (this.#fed) break;

@@ -9,10 +9,11 @@ import type { Range } from './core/climb.ts';
 import type { ParseOrder, ParseTask } from './core/slice.ts';
 import { Spares } from './core/spares.ts';
 import { expectTransfers } from './core/transfers.ts';
+import { MillraceError } from './errors.ts';
 
 export interface Pool {
   readonly workers: number;
-  /** Rejects with the last error when the task failed `ATTEMPTS` times. */
+  /** Rejects with the last error when the task failed `ATTEMPTS` times, and with a MillraceError when no task ever can succeed. */
   parse(task: ParseTask): Promise<ParsedChunk>;
   /** Takes rows back whose transaction is known to have committed: their memory serves a later task. Nobody may read them any more. */
   reuse(rows: Rows): void;
@@ -28,6 +29,9 @@ export interface Pool {
 
 const WORKERS_MAX = 8;
 const ATTEMPTS = 3;
+
+/** How workers/entry.cts begins what it says of code that cannot be loaded; an error that crosses threads keeps no more than its message. */
+const CANNOT_LOAD = 'cannot load the code of a worker thread';
 
 /** A slice parses in 20 to 200 ms; a worker that has not answered by then is spinning or stuck in a dead file system. */
 const TASK_MS_MAX = 120_000;
@@ -97,10 +101,20 @@ async function parseWithRetry(
       const transferList = spare === null ? [] : [spare];
       return await piscina.run({ ...task, spare }, { transferList, signal: AbortSignal.timeout(taskMsMax) });
     } catch (error) {
+      if ((error as Error).message.startsWith(CANNOT_LOAD)) throw incomplete(error as Error);
       if (attempt === ATTEMPTS) throw error;
       onError(error as Error);
     }
   }
+}
+
+/** No fault of the files, which must not be parked for it. */
+function incomplete(cause: Error): MillraceError {
+  return new MillraceError('internal', cause.message, {
+    wayOut:
+      'files of the program are missing or were replaced while it ran: install it again; nothing is lost',
+    cause,
+  });
 }
 
 function bytesOf({ slices }: ParseTask): number {

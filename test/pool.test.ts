@@ -1,7 +1,8 @@
 // The pool of parse workers: as many threads as are allowed, and more only when tasks wait for them. Not for what they parse.
 
 import assert from 'node:assert/strict';
-import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, cpSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -67,4 +68,25 @@ test('a pool has one thread until more are allowed and tasks wait for them, and 
   pool.allow(1);
   await parse(20);
   assert.equal(pool.workers, 3);
+});
+
+test('code that a worker cannot load ends the run, and no file is blamed for it', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-incomplete-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const root = join(import.meta.dirname, '..');
+  for (const part of ['src', 'package.json', join('workers', 'entry.cts')])
+    cpSync(join(root, part), join(folder, part), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const program = `
+    import { openPool } from './src/pool.ts';
+    const pool = openPool({ workers: 1, onError: console.log });
+    const task = { slices: [], dialect: { newline: 'lf' }, rejectsMax: 1 };
+    const error = await pool.parse(task).then(() => null, (error) => error);
+    console.log(JSON.stringify([error.name, error.code, error.message]));
+    await pool.close(0);`;
+  const args = ['--input-type=module', '--eval', program];
+  const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+  const [name, code, message] = JSON.parse(stdout || '[]') as (string | undefined)[];
+  assert.deepEqual([name, code], ['MillraceError', 'internal'], stderr);
+  assert.match(message ?? '', /^cannot load the code of a worker thread: .*Cannot find module .*parse\.ts/);
 });

@@ -5,9 +5,16 @@
 // oxlint-disable-next-line import/no-commonjs -- see above
 module.exports = {
   get parse() {
-    return import('./parse.ts').then((module) => module.parse);
+    return import('./parse.ts').then(({ parse }) => parse, cannotLoad);
   },
   get generate() {
-    return import('./generate.ts').then((module) => module.generate);
+    return import('./generate.ts').then(({ generate }) => generate, cannotLoad);
   },
 };
+
+/** Piscina would keep silent about it and call the thread ready: so each task is told, in words that src/pool.ts knows. */
+function cannotLoad(cause: unknown): () => never {
+  return () => {
+    throw new Error(`cannot load the code of a worker thread: ${String(cause)}`);
+  };
+}

@@ -23,7 +23,10 @@ export class Bell {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#waiting.add(resolve);
     if (enough === undefined) return promise;
-    await Promise.race([promise, enough]);
-    this.#waiting.delete(resolve);
+    try {
+      await Promise.race([promise, enough]);
+    } finally {
+      this.#waiting.delete(resolve);
+    }
   }
 }

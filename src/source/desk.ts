@@ -84,6 +84,8 @@ export interface Desk {
   era: number;
   /** Numbers looks, so that an older answer never overrides a newer one. */
   looks: number;
+  /** Slices of large files since nothing was ready last. */
+  cutsSinceIdle: number;
   openFiles: number;
   /** Compressed files that are being unpacked just now. */
   unpacking: number;

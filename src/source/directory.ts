@@ -23,7 +23,7 @@ import { contentSize } from './file.ts';
 import { Inquiry } from './inquiry.ts';
 import { applyEntries, applyScan, lookAgain, meet } from './looks.ts';
 import { nameFilter, nameKey, ownBytes, printableName, textOfKey } from './names.ts';
-import { offer } from './offer.ts';
+import { hasMore, offer } from './offer.ts';
 import type { DirectoryOptions, Settings } from './options.ts';
 import { judgeOptions } from './options.ts';
 import { ReadyFiles } from './ready.ts';
@@ -82,6 +82,10 @@ class Directory implements DirectorySource {
 
   get exhausted(): boolean {
     return this.#exhausted;
+  }
+
+  get hasMore(): boolean {
+    return hasMore(this.#desk);
   }
 
   get foundByScan(): number {
@@ -369,6 +373,7 @@ function createDesk(settings: Settings, bell: Bell, requestScan: () => void): De
     books: null,
     era: 0,
     looks: 0,
+    cutsSinceIdle: 0,
     openFiles: 0,
     unpacking: 0,
     closed: false,

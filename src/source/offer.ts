@@ -29,7 +29,7 @@ const FILES_PER_TASK_MAX = 256;
 /** A file with more slices than these to go is read in long ones. A million events are 20. */
 const DEEP_SLICES = 32;
 
-/** What part of a slice the next one is with none, one, ... in flight. */
+/** What part of a slice the first, the second, ... is on a road where nothing waited; of the first as many as are in flight are passed over. */
 const SHARES_AT_FIRST = [16, 16, 4, 2];
 
 /** Of the rest of a file, two for each of two lanes; and the smallest part of a slice, since each is a transaction. */
@@ -40,7 +40,10 @@ export function offer(desk: Desk, room: TaskSize, inFlight: number): SourceTask 
   for (let largeBlocked = room === 'small'; ;) {
     const small = desk.small.first();
     const large = largeBlocked ? null : desk.large.first();
-    if (small === null && large === null) return null;
+    if (small === null && large === null) {
+      if (!hasMore(desk)) desk.cutsSinceIdle = 0;
+      return null;
+    }
     if (large === null || (small !== null && goesFirst(small, large))) {
       const task = packSmall(desk);
       if (task !== null) return task;
@@ -50,6 +53,11 @@ export function offer(desk: Desk, room: TaskSize, inFlight: number): SourceTask 
     if (task === 'blocked') largeBlocked = true;
     else if (task !== null) return task;
   }
+}
+
+/** Something is ready, whether or not there is room for it. */
+export function hasMore({ small, large }: Desk): boolean {
+  return small.size + large.size > 0;
 }
 
 /** Null when the file in front had nothing to give and left the queue. */
@@ -72,9 +80,9 @@ function sliceLarge(
     if (desk.large.first() === file) desk.large.takeFirst();
     if (cut === null && restOf(desk, file) === 0) wake(desk, file);
   }
-  return cut === null
-    ? null
-    : makeTask(desk, [flightOf(desk, file, cut)], bytes > desk.settings.sliceBytes ? 'long' : 'slice');
+  if (cut === null) return null;
+  desk.cutsSinceIdle += 1;
+  return makeTask(desk, [flightOf(desk, file, cut)], bytes > desk.settings.sliceBytes ? 'long' : 'slice');
 }
 
 /** Files that wait for the rest of their last record, perhaps for minutes, need no descriptor; a file that left the folder keeps its own. */
@@ -131,11 +139,11 @@ function isDeep(desk: Desk, file: SourceFile): boolean {
 
 /**
  * Small where lanes wait for their first rows, and small again where nothing comes behind this file, so that they end together (guided
- * self-scheduling). 1 M rows: the first rows are committed 0.1 s sooner, the last ones 0.06 s.
+ * self-scheduling). 300,000 rows: the first ones are committed 0.13 s sooner, the last ones 0.07 s.
  */
 function sliceBytesNow(desk: Desk, file: SourceFile, room: TaskSize, inFlight: number): number {
   const { sliceBytes } = desk.settings;
-  const share = SHARES_AT_FIRST[inFlight];
+  const share = SHARES_AT_FIRST[Math.max(inFlight, desk.cutsSinceIdle)];
   if (share !== undefined) return Math.ceil(sliceBytes / share);
   if (room === 'long' && isDeep(desk, file)) return LONG_SLICES * sliceBytes;
   if (desk.large.size > 1 || desk.small.size > 0) return sliceBytes;

@@ -43,6 +43,8 @@ export interface Source {
   open(books: Books): Promise<void>;
   /** The next task in order, or null when there is none just now. It is not larger than `room`. `inFlight`: tasks not settled yet. */
   take(room: TaskSize, inFlight: number): SourceTask | null;
+  /** Something is ready to be taken, whether or not there is room for it. */
+  readonly hasMore: boolean;
   /** A task came back from its worker. Never throws for what a file contains. */
   accept(task: SourceTask, chunk: ParsedChunk): readonly Verdict[];
   /** A task could not be parsed at all (the worker died `attempt` times on it): its files are parked with this reason. */

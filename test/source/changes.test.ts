@@ -351,6 +351,28 @@ test('the first slices of an idle road are smaller, those of a busy one whole', 
   );
 });
 
+test('a road that is never idle cuts whole slices, however few are in flight; behind a pause they are small again', async (t) => {
+  const folder = await temporaryFolder(t);
+  const text = HEADER + records(0, 2_000);
+  const sliceBytes = 4096;
+  writeFileSync(join(folder, 'a.csv'), text);
+  const road = await openRoad(t, folder, { once: true, sliceBytes });
+  await road.until(() => road.source.hasMore, 'found');
+  const next = (inFlight: number): number | undefined => {
+    const { start = 0, end = 0 } = road.source.take('slice', inFlight)?.parse.slices[0] ?? {};
+    return sliceBytes / (end - start);
+  };
+  assert.deepEqual([next(0), next(1), next(1), next(1)], [16, 16, 4, 2]);
+  assert.deepEqual([next(0), next(1), next(3)], [1, 1, 1]);
+  assert.equal(road.source.take('small', 3), null, 'no room for a large one');
+  assert.equal(next(0), 1);
+  while (road.source.take('slice', 9) !== null);
+  assert.equal(road.source.hasMore, false);
+  writeFileSync(join(folder, 'b.csv'), text);
+  await road.until(() => road.source.hasMore, 'found');
+  assert.deepEqual([next(2), next(9), next(0)], [4, 1, 4]);
+});
+
 test('a file with very much to go is read in long slices where there is room for such, and its rest in usual ones', async (t) => {
   const folder = await temporaryFolder(t);
   writeFileSync(join(folder, 'a.csv'), HEADER + Array.from({ length: 3_000 }, (_, n) => record(n)).join(''));
