@@ -35,6 +35,9 @@ export async function runOpenLoop(loop: OpenLoop): Promise<number[]> {
   }));
   const workerData: ReaderTask = { url: loop.url, arrivals, patienceMs: PATIENCE_MS };
   const reader = new Worker(READER, { workerData });
+  // From the beginning: a thread that ends before its last message was heard tells of both at once.
+  const exited = once(reader, 'exit');
+  exited.catch(() => undefined); // its error is that of the message that is waited for
   await once(reader, 'message');
   const times = once(reader, 'message') as Promise<[number[]]>;
   times.catch(() => undefined); // awaited below, after the last file is on its way
@@ -44,7 +47,7 @@ export async function runOpenLoop(loop: OpenLoop): Promise<number[]> {
     renameSync(path, join(loop.inbox, basename(path)));
   }
   const [found] = await times;
-  await once(reader, 'exit');
+  await exited;
   return found;
 }
 
