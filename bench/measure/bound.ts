@@ -24,7 +24,7 @@ export function boundOf(used: Utilization, seconds: number, workers: number): st
     threadBound(`the workers (${workers})`, used.workerSeconds, seconds, workers),
     backendBound(used),
   ].filter((part) => part !== null);
-  return parts.length > 0 ? parts.join('; ') : `nothing measured was full: ${restText(used, seconds)}`;
+  return parts.length > 0 ? parts.join('; ') : `nothing that was measured: ${restText(used, seconds)}`;
 }
 
 /** The same of the round in the middle by its time. */

@@ -171,7 +171,7 @@ const QUIET: Utilization = {
 test('what bounds a side comes from what was measured', () => {
   assert.match(
     boundOf(QUIET, 10, 1),
-    /^nothing measured was full: 0\.20 by the database, 0\.10 by the client$/,
+    /^nothing that was measured: 0\.20 by the database, 0\.10 by the client$/,
   );
   assert.match(boundOf({ ...QUIET, mainThreadSeconds: 9.5 }, 10, 1), /^the main thread, 95 % busy$/);
   assert.match(boundOf({ ...QUIET, workerSeconds: 18 }, 10, 2), /^the workers \(2\), 90 % busy$/);
