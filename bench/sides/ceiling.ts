@@ -1,14 +1,12 @@
 // The ceiling: the same rows, encoded and sorted beforehand by our own worker code into a file, sent by bare lanes with nothing else to do:
 // no parsing, no sorting, no dedup, no books, no fence. What no loader through this protocol and these batches can pass.
 
-import { spawn } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { environmentOf } from '../environment.ts';
 import { encodedBatches } from '../encode.ts';
 import type { Side } from './side.ts';
-import { endOf } from './side.ts';
+import { runWhole } from './side.ts';
 
 const LANES = fileURLToPath(new URL('../children/bare-lanes.ts', import.meta.url));
 
@@ -25,14 +23,8 @@ export function ceilingSide(scratchFolder: string, lanes: number): Side {
       closeSync(file);
     },
     open: async (scratch) => ({
-      run: async (sampler) => {
-        const child = spawn(process.execPath, [LANES, encoded, String(lanes)], {
-          env: environmentOf(scratch.url),
-          stdio: ['ignore', 'ignore', 'pipe'],
-        });
-        if (child.pid !== undefined) sampler.watch(child.pid);
-        await endOf(child, 'the ceiling');
-      },
+      run: (sampler) =>
+        runWhole('the ceiling', [process.execPath, LANES, encoded, String(lanes)], scratch, sampler),
       close: async () => {},
     }),
   };

@@ -1,17 +1,16 @@
 // `psql \copy`, on one connection and on two with the file cut by hand. Without psql, the same bytes through pg-copy-streams in a
 // process of its own. It checks nothing and keeps no place: the floor of what a loader does.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { environmentOf } from '../environment.ts';
 import type { Load } from '../load.ts';
 import type { Sampler } from '../measure/sampler.ts';
 import type { Scratch } from '../scratch.ts';
 import { COLUMN_LIST } from '../scratch.ts';
 import type { Side } from './side.ts';
-import { endOf } from './side.ts';
+import { runWhole } from './side.ts';
 
 const STREAM = fileURLToPath(new URL('../children/copy-stream.ts', import.meta.url));
 
@@ -45,15 +44,10 @@ function hasPsql(): boolean {
 
 async function copyPart(scratch: Scratch, file: string, sampler: Sampler, psql: boolean): Promise<void> {
   const command = `\\copy ${COPY_SQL} '${file.replaceAll("'", "''")}' WITH (FORMAT csv, HEADER)`;
-  const [program, args] = psql
-    ? ['psql', [scratch.url, '-q', '-X', '-v', 'ON_ERROR_STOP=1', '-c', command]]
-    : [process.execPath, [STREAM, file]];
-  const child = spawn(program, args, {
-    env: environmentOf(scratch.url),
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  if (child.pid !== undefined) sampler.watch(child.pid);
-  await endOf(child, 'copy');
+  const program: [string, ...string[]] = psql
+    ? ['psql', scratch.url, '-q', '-X', '-v', 'ON_ERROR_STOP=1', '-c', command]
+    : [process.execPath, STREAM, file];
+  await runWhole('copy', program, scratch, sampler);
 }
 
 /** Two halves at a line's end, each with the header. Right for generated files only: no record of theirs spans lines. */

@@ -1,16 +1,14 @@
 // Millrace itself, as a user runs it: the whole program, from the start of the process to its end, counts.
 
-import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { LANES_START } from '../../src/commands/pacing.ts';
 import { workersRange } from '../../src/pool.ts';
-import { environmentOf } from '../environment.ts';
 import { MAIN } from '../load.ts';
 import type { Scratch } from '../scratch.ts';
 import type { OpenSide, Side } from './side.ts';
-import { endOf } from './side.ts';
+import { runWhole } from './side.ts';
 
 /** The files lie still before the program starts, so the shortest settling is honest. */
 const ARGS = ['run', '--once', '--quiet', '--settle', '50ms'];
@@ -74,14 +72,7 @@ function millraceSide(
 
 function openRun(scratch: Scratch, args: readonly string[]): OpenSide {
   return {
-    run: async (sampler) => {
-      const child = spawn(process.execPath, args, {
-        env: environmentOf(scratch.url),
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      if (child.pid !== undefined) sampler.watch(child.pid);
-      await endOf(child, 'millrace');
-    },
+    run: (sampler) => runWhole('millrace', [process.execPath, ...args], scratch, sampler),
     close: async () => {},
   };
 }

@@ -1,15 +1,14 @@
 // pgloader, Debian's package, with its defaults: it parses, sets bad rows aside, and loads in batches through COPY.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 
 import { events } from '../../src/schema/events.ts';
-import { environmentOf } from '../environment.ts';
 import type { Scratch } from '../scratch.ts';
 import type { OpenSide, Side } from './side.ts';
-import { endOf } from './side.ts';
+import { runWhole } from './side.ts';
 
 export function pgloaderSide(scratchFolder: string): Side {
   return {
@@ -29,14 +28,8 @@ function openPgloader(scratch: Scratch, file: string, folder: string): OpenSide 
   const script = join(folder, 'load.pgloader');
   writeFileSync(script, scriptOf(scratch, file), { mode: 0o600 });
   return {
-    run: async (sampler) => {
-      const child = spawn('pgloader', ['--quiet', '--root-dir', folder, script], {
-        env: environmentOf(scratch.url),
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      if (child.pid !== undefined) sampler.watch(child.pid);
-      await endOf(child, 'pgloader');
-    },
+    run: (sampler) =>
+      runWhole('pgloader', ['pgloader', '--quiet', '--root-dir', folder, script], scratch, sampler),
     close: async () => {},
   };
 }

@@ -1,7 +1,9 @@
 // What a side of a comparison is: somebody who loads one file into the scratch table. No timing of its own beyond what it is told
 // to exclude, and no verification: that is the same for all, in measure.ts.
 
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { environmentOf } from '../environment.ts';
 import { endWithUs } from '../interrupt.ts';
 import type { Load } from '../load.ts';
 import type { Sampler } from '../measure/sampler.ts';
@@ -52,6 +54,21 @@ export function endOf(child: ChildProcess, name: string): Promise<void> {
       else reject(new Error(`${name} ended with ${code ?? signal}: ${said.trim()}`));
     });
   });
+}
+
+/** A program that is measured from its start to its end. @throws an Error with what it said on standard error */
+export async function runWhole(
+  name: string,
+  [program, ...args]: readonly [string, ...string[]],
+  scratch: Scratch,
+  sampler: Sampler,
+): Promise<void> {
+  const child = spawn(program, args, {
+    env: environmentOf(scratch.url),
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  if (child.pid !== undefined) sampler.watch(child.pid);
+  await endOf(child, name);
 }
 
 /** A child that says "ready", waits for a line, works, says "done" and ends: its start-up is not measured. */

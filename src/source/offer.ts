@@ -29,7 +29,7 @@ const FILES_PER_TASK_MAX = 256;
 /** A file with more slices than these to go is read in long ones. A million events are 20. */
 const DEEP_SLICES = 32;
 
-/** What part of a slice the first, the second, ... is on a road where nothing waited; of the first as many as are in flight are passed over. */
+/** What part of a slice the first, the second, ... is on a road where nothing waited. With two in flight it begins at the third. */
 const SHARES_AT_FIRST = [16, 16, 4, 2];
 
 /** Of the rest of a file, two for each of two lanes; and the smallest part of a slice, since each is a transaction. */

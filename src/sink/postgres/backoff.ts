@@ -34,3 +34,15 @@ export async function pause(ms: number, abort: AbortSignal): Promise<void> {
     if (!abort.aborted) throw error;
   }
 }
+
+/** Waits for `work`, and no longer than until `abort` fires; rejects as `work` does. */
+export async function orAborted(work: Promise<unknown>, abort: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = (): void => resolve();
+  abort.addEventListener('abort', end);
+  try {
+    await Promise.race([work, promise]);
+  } finally {
+    abort.removeEventListener('abort', end);
+  }
+}

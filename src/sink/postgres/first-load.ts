@@ -12,7 +12,7 @@ import { Bell } from '../../core/bell.ts';
 import { failPoint } from '../../failpoints.ts';
 import type { TableName } from '../../schema/table.ts';
 import type { WriteResult } from '../sink.ts';
-import { pause } from './backoff.ts';
+import { orAborted, pause } from './backoff.ts';
 import type { Waits } from './connector.ts';
 import type { Prospect } from './deferred.ts';
 import { RestartNeeded } from './fault.ts';
@@ -90,7 +90,7 @@ export class FirstLoad {
   async pass(abort: AbortSignal): Promise<void> {
     this.#arrived = true;
     if (this.#stage === 'undecided') this.#bell.ring();
-    while (this.#gate !== null && !abort.aborted) await unlessAborted(this.#gate.promise, abort);
+    while (this.#gate !== null && !abort.aborted) await orAborted(this.#gate.promise, abort);
     this.#writing += 1;
   }
 
@@ -233,14 +233,6 @@ export class FirstLoad {
     const built = all.length - this.#left.size;
     if (built > 0) options.told(`built ${indexes(built)} of ${setup.tableText} in ${seconds(begunMs)}`);
   }
-}
-
-async function unlessAborted(work: Promise<void>, abort: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const end = (): void => resolve();
-  abort.addEventListener('abort', end, { once: true });
-  await Promise.race([work, promise]);
-  abort.removeEventListener('abort', end);
 }
 
 /** "1 index", "4 indexes" */

@@ -2,7 +2,7 @@
 // looks for commits that have vanished, over the connection of the books.
 
 import type { Bell } from '../../core/bell.ts';
-import { pause } from './backoff.ts';
+import { orAborted, pause } from './backoff.ts';
 import type { Slot, Waits } from './connector.ts';
 import { drop, sessionOf, untilDone, withDeadline } from './connector.ts';
 import { RestartNeeded, during } from './fault.ts';
@@ -41,24 +41,13 @@ export async function watchOver(tools: WatchTools, abort: AbortSignal): Promise<
         untilDone(() => look(tools), tools.waits, tools.setup.target.describe, abort),
       );
       // A conversation of the books that stands may hold the turn for a minute: at the end nobody waits for it, `leave` cuts it off.
-      await unlessAborted(turn, abort);
+      await orAborted(turn, abort);
     } catch (error) {
       if (error instanceof RestartNeeded) return error.message;
       throw error;
     }
   }
   return null;
-}
-
-async function unlessAborted(work: Promise<unknown>, abort: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const end = (): void => resolve();
-  abort.addEventListener('abort', end);
-  try {
-    await Promise.race([work, promise]);
-  } finally {
-    abort.removeEventListener('abort', end);
-  }
 }
 
 async function look({ setup, standing, slot, lanes, bell }: WatchTools): Promise<void> {
